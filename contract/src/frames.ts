@@ -1,0 +1,42 @@
+/** Socket frames of `cadre.v1` that are not operations. Operations travel as `{type: <frame or operation name>, id, key?, data}`. */
+import { z } from 'zod'
+
+export const clientFrame = z.looseObject({
+  type: z.string().min(1).max(128),
+  id: z.union([z.string().max(128), z.number()]).optional(),
+  key: z.string().max(256).optional(),
+  data: z.unknown().optional(),
+  trace: z.string().max(256).optional(),
+})
+export type ClientFrame = z.infer<typeof clientFrame>
+
+/** `credits` present: leased delivery with acknowledgements. Absent: plain mode, acknowledged on write. */
+export const registerFrame = z.object({
+  name: z.string().min(1).max(128),
+  type: z.string().min(1).max(64).optional(),
+  capabilities: z.array(z.string().min(1).max(64)).max(64).optional(),
+  description: z.string().max(4000).optional(),
+  concurrency: z.number().int().min(1).max(1000).optional(),
+  metadata: z.record(z.string(), z.unknown()).optional(),
+  token: z.string().max(256).optional(),
+  last_seq: z.number().int().min(0).optional(),
+  credits: z.number().int().min(0).max(10_000).optional(),
+})
+
+export const flowFrame = z.object({
+  ack: z.number().int().min(0).optional(),
+  credits: z.number().int().min(0).max(10_000).optional(),
+})
+
+export const closeCodes = {
+  bad_frame: 4400,
+  unauthorised: 4401,
+  forbidden: 4403,
+  idle: 4408,
+  replaced: 4409,
+  too_large: 4413,
+  rate_limited: 4429,
+  internal: 4500,
+  draining: 4503,
+  slow_consumer: 4008,
+} as const

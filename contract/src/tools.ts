@@ -1,0 +1,185 @@
+import { z } from 'zod'
+import { event, operation } from './define.ts'
+import { agentRef, cursor, id, json, limit, metadata, page, receipt, time } from './values.ts'
+
+const toolName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[\w.:-]+$/)
+
+export const tool = z.object({
+  name: toolName,
+  description: z.string(),
+  input_schema: metadata,
+  permissions: z.array(z.string()).meta({ description: 'Permissions a caller must hold beside the grant.' }),
+  once: z.boolean().meta({ description: 'Has an outside effect: a call key is claimed before it runs and never runs twice.' }),
+  provider: z.string().meta({ description: 'Agent that executes it, or `cadre` for a built-in.' }),
+  online: z.boolean(),
+  grants: z.array(z.string()).meta({ description: 'Agents that may call it; `*` is everyone.' }),
+  created_at: time,
+})
+export const toolCall = z.object({
+  id,
+  tool: z.string(),
+  key: z.string(),
+  caller: z.string(),
+  task_id: id.nullable(),
+  state: z.enum(['started', 'succeeded', 'failed', 'unknown']),
+  attempts: z.number().int().meta({ description: 'How often it was asked for under this key.' }),
+  executions: z.number().int().meta({ description: 'How often it really ran.' }),
+  result: json,
+  error: z.string().nullable(),
+  started_at: time,
+  ended_at: time.nullable(),
+})
+
+export const toolOperations = {
+  register: operation({
+    name: 'tools.register',
+    kind: 'command',
+    summary: 'Offer a tool',
+    description:
+      'The caller executes it: calls reach it as tool:invoke frames. Registering again replaces the description and keeps the grants.',
+    permission: 'tools:write',
+    routes: [{ method: 'POST', path: '/tools' }],
+    status: 201,
+    frames: ['tool:register'],
+    idempotent: true,
+    destructive: false,
+    refs: { name: 'tool' },
+    aliases: { required_permissions: 'permissions', schema: 'input_schema', parameters: 'input_schema' },
+    input: z.object({
+      name: toolName,
+      description: z.string().max(4000).default(''),
+      input_schema: metadata.default({}),
+      permissions: z.array(z.string().max(64)).max(32).default([]),
+      once: z.boolean().default(false),
+      grants: z.array(agentRef).max(1000).default([]),
+    }),
+    output: tool.extend({ receipt }),
+  }),
+  list: operation({
+    name: 'tools.list',
+    kind: 'query',
+    summary: 'List tools',
+    permission: 'tools:read',
+    routes: [{ method: 'GET', path: '/tools' }],
+    idempotent: true,
+    destructive: false,
+    input: z.object({ limit, cursor }),
+    output: page(tool),
+  }),
+  grant: operation({
+    name: 'tools.grant',
+    kind: 'command',
+    summary: 'Let an agent call a tool',
+    permission: 'tools:write',
+    routes: [{ method: 'POST', path: '/tools/{name}/grants' }],
+    idempotent: true,
+    destructive: false,
+    refs: { name: 'tool', agent: 'agent' },
+    aliases: { agent_id: 'agent', tool: 'name' },
+    input: z.object({ name: toolName, agent: agentRef, permissions: z.array(z.string().max(64)).max(32).default([]) }),
+    output: tool.extend({ receipt }),
+  }),
+  revoke: operation({
+    name: 'tools.revoke',
+    kind: 'command',
+    summary: 'Take the grant back',
+    permission: 'tools:write',
+    routes: [{ method: 'DELETE', path: '/tools/{name}/grants/{agent}' }],
+    idempotent: true,
+    destructive: true,
+    refs: { name: 'tool', agent: 'agent' },
+    aliases: { agent_id: 'agent', tool: 'name' },
+    input: z.object({ name: toolName, agent: agentRef }),
+    output: tool.extend({ receipt }),
+  }),
+  call: operation({
+    name: 'tools.call',
+    kind: 'command',
+    summary: 'Call a tool',
+    description:
+      'Checks grant, permissions, arguments and, with task_id, the lease before anything runs. The same key answers the recorded result; a call whose end nobody saw answers outcome_unknown.',
+    permission: 'tools:call',
+    routes: [{ method: 'POST', path: '/tools/{name}/call' }],
+    frames: ['tool:call'],
+    idempotent: false,
+    destructive: false,
+    refs: { name: 'tool', task_id: 'task' },
+    aliases: { tool: 'name', args: 'arguments', input: 'arguments' },
+    input: z.object({
+      name: toolName,
+      arguments: metadata.default({}),
+      key: z.string().min(1).max(256).optional().meta({ description: 'Names the effect; a fresh one is made when left out.' }),
+      task_id: id.optional(),
+      lease: z.string().max(256).optional(),
+      timeout_ms: z.number().int().min(1).max(600_000).default(60_000),
+    }),
+    output: toolCall,
+  }),
+  calls: operation({
+    name: 'tools.calls',
+    kind: 'query',
+    summary: 'List tool calls',
+    permission: 'tools:read',
+    routes: [{ method: 'GET', path: '/tools/calls' }],
+    idempotent: true,
+    destructive: false,
+    input: z.object({ tool: toolName.optional(), task_id: id.optional(), limit, cursor }),
+    output: page(toolCall),
+  }),
+  result: operation({
+    name: 'tools.result',
+    kind: 'command',
+    summary: 'Report the result of an invocation',
+    description: 'Sent by the provider after a tool:invoke frame.',
+    permission: 'tools:write',
+    frames: ['tool:result'],
+    idempotent: true,
+    destructive: false,
+    input: z.object({ invocation: id, result: json.optional(), error: z.string().max(10_000).optional() }),
+    output: z.object({ accepted: z.boolean() }),
+  }),
+} as const
+
+export const toolEvents = {
+  registered: event({
+    name: 'tool.registered',
+    schema_version: 1,
+    summary: 'A tool was offered',
+    topic: 'system.events',
+    data: z.object({ tool: z.string(), provider: z.string() }),
+  }),
+  granted: event({
+    name: 'tool.granted',
+    schema_version: 1,
+    summary: 'A grant was given',
+    topic: 'system.events',
+    data: z.object({ tool: z.string(), agent: z.string() }),
+  }),
+  revoked: event({
+    name: 'tool.revoked',
+    schema_version: 1,
+    summary: 'A grant was taken back',
+    topic: 'system.events',
+    data: z.object({ tool: z.string(), agent: z.string() }),
+  }),
+  called: event({
+    name: 'tool.called',
+    schema_version: 1,
+    summary: 'A tool call was asked for, began, ended or was refused',
+    topic: 'system.events',
+    data: z.object({
+      call_id: id,
+      tool: z.string(),
+      key: z.string(),
+      caller: z.string(),
+      task_id: id.nullable(),
+      state: z.enum(['started', 'succeeded', 'failed', 'unknown', 'recalled', 'refused']),
+      attempts: z.number().int(),
+      executions: z.number().int(),
+    }),
+  }),
+} as const
