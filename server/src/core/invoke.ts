@@ -1,0 +1,222 @@
+/**
+ * The one door. Every surface ends here: authorise, validate, run, audit. A surface translates; it never authorises, validates or
+ * decides an error code. The audit is the log: each accepted change is an entry with its actor, each refusal an `access.denied`.
+ */
+import { createHash } from 'node:crypto'
+import {
+  CadreError,
+  type InputOf,
+  type OperationName,
+  type OutputOf,
+  type ParsedInputOf,
+  type Receipt,
+  operations,
+} from '@cadre/contract'
+import type { z } from 'zod'
+import type { Database } from '../drivers/database/port.ts'
+import { sql } from '../drivers/database/sql.ts'
+import type { Access } from './access.ts'
+import type { Clock } from './clock.ts'
+import type { Caller, Context, NewEntry, WriteTx } from './context.ts'
+import type { EventLog } from './events.ts'
+import type { Logger } from './logger.ts'
+import type { Keyring } from './secrets.ts'
+import type { Session } from './sessions.ts'
+
+/** One handler an operation; a missing one does not compile. */
+export type Handlers = { [N in OperationName]: (context: Context, input: ParsedInputOf<N>) => Promise<OutputOf<N>> }
+
+export interface Call {
+  caller: Caller
+  trace?: string | undefined
+  idempotencyKey?: string | undefined
+  session?: Session | undefined
+  signal?: AbortSignal | undefined
+  delta?: ((data: unknown) => void) | undefined
+}
+
+export interface Door {
+  invoke<N extends OperationName>(name: N, input: InputOf<N> | unknown, call: Call): Promise<OutputOf<N>>
+  /** The context in which the engine itself acts. */
+  engine(caller: Caller): Context
+}
+
+export interface DoorParts {
+  database: Database
+  log: EventLog
+  access: Access
+  clock: Clock
+  keyring: Keyring
+  logger: Logger
+  storeEpoch: string
+  newTrace: () => string
+  /** Tests check every answer against its schema. */
+  validateOutput?: boolean
+}
+
+const neverAborted = new AbortController().signal
+const deniedPerMinute = 600
+
+export function makeDoor(parts: DoorParts, handlers: () => Handlers): Door {
+  const { database, log, access, clock, keyring, logger } = parts
+  let deniedWindow = 0
+  let denied = 0
+
+  const engine = (caller: Caller): Context => context('engine', { caller }, () => '')
+
+  async function invoke<N extends OperationName>(name: N, raw: unknown, call: Call): Promise<OutputOf<N>> {
+    const declared = operations[name]
+    try {
+      access.authorise(call.caller, declared.permission)
+      const input = parseInput(name, raw)
+      const handler = handlers()[name] as (context: Context, input: unknown) => Promise<OutputOf<N>>
+      const output = await handler(
+        context(name, call, () => canonicalHash(input)),
+        input,
+      )
+      return parts.validateOutput ? (declared.output.parse(output) as OutputOf<N>) : output
+    } catch (error) {
+      if (error instanceof CadreError && (error.code === 'forbidden' || error.code === 'sender_mismatch'))
+        await audit(name, call, error)
+      throw error
+    }
+  }
+
+  function context(operation: Context['operation'], call: Call, hash: () => string): Context {
+    const { caller } = call
+    const trace = call.trace ?? parts.newTrace()
+    const key = operation !== 'engine' && operations[operation].kind === 'command' ? call.idempotencyKey : undefined
+    return {
+      caller,
+      tenant: caller.tenant,
+      operation,
+      trace,
+      signal: call.signal ?? neverAborted,
+      idempotencyKey: key,
+      session: call.session,
+      delta: call.delta,
+      write: (work) =>
+        database.transaction(async (tx) => {
+          const prior = key === undefined ? undefined : await earlier(caller, operation, key, hash())
+          if (prior) return prior as never
+          const entries: NewEntry[] = []
+          const value = await work(withEmit(tx, entries))
+          const last = await log.append(tx, caller, trace, entries)
+          const receipt: Receipt | null =
+            entries.length === 0
+              ? null
+              : { id: identify(value, last), seq: last, store_epoch: parts.storeEpoch, duplicate: false }
+          const answer = { ...value, receipt }
+          if (key !== undefined) {
+            const text = JSON.stringify(answer)
+            const secret = 'token' in answer || ('key' in answer && operation === 'keys.create')
+            await tx.run(sql`insert into idempotency (tenant, actor, operation, key, hash, response, at)
+              values (${caller.tenant}, ${caller.id}, ${operation}, ${key}, ${hash()}, ${secret ? `~${keyring.seal(text)}` : text}, ${clock.now()})`)
+          }
+          return answer
+
+          async function earlier(
+            actor: Caller,
+            name: string,
+            idempotencyKey: string,
+            wanted: string,
+          ): Promise<object | undefined> {
+            const row = await tx.get<{ hash: string; response: string }>(sql`select hash, response from idempotency
+              where tenant = ${actor.tenant} and actor = ${actor.id} and operation = ${name} and key = ${idempotencyKey}`)
+            if (!row) return undefined
+            if (row.hash !== wanted) throw new CadreError('idempotency_conflict', { key: idempotencyKey })
+            const text = row.response.startsWith('~') ? keyring.open(row.response.slice(1)) : row.response
+            const answer = JSON.parse(text) as { receipt: Receipt | null }
+            return { ...answer, receipt: answer.receipt && { ...answer.receipt, duplicate: true } }
+          }
+        }),
+    }
+  }
+
+  // Refusals are audited too, but a hostile client must not fill the disk with them.
+  async function audit(operation: OperationName, call: Call, error: CadreError): Promise<void> {
+    const minute = Math.floor(clock.now() / 60_000)
+    if (minute !== deniedWindow) {
+      deniedWindow = minute
+      denied = 0
+    }
+    denied += 1
+    if (denied > deniedPerMinute) return
+    const { caller } = call
+    const entry = {
+      type: 'access.denied',
+      subject: caller.publicId,
+      data: { operation, reason: error.message, agent: caller.kind === 'agent' ? caller.name : null },
+    }
+    try {
+      await database.transaction((tx) => log.append(tx, caller, call.trace ?? null, [entry]))
+    } catch (cause) {
+      logger.error('a refusal could not be audited', { operation, cause })
+    }
+  }
+
+  return { invoke, engine }
+}
+
+function withEmit(tx: Parameters<Parameters<Database['transaction']>[0]>[0], entries: NewEntry[]): WriteTx {
+  return {
+    all: (query) => tx.all(query),
+    get: (query) => tx.get(query),
+    run: (query) => tx.run(query),
+    runMany: (text, rows) => tx.runMany(text, rows),
+    afterCommit: (callback) => tx.afterCommit(callback),
+    emit: (entry) => entries.push(entry),
+  }
+}
+
+function identify(value: object, seq: number): string {
+  const { id, key } = value as { id?: unknown; key?: unknown }
+  return typeof id === 'string' ? id : typeof key === 'string' ? key : `log_${seq}`
+}
+
+/** Aliases are folded at the top level only, so that free-form values are never touched. Fields of the contract win over their aliases. */
+export function parseInput<N extends OperationName>(name: N, raw: unknown): ParsedInputOf<N> {
+  const declared = operations[name]
+  const aliases: Readonly<Record<string, string>> = ('aliases' in declared && declared.aliases) || {}
+  let input = raw ?? {}
+  if (typeof input === 'object' && !Array.isArray(input)) {
+    const folded: Record<string, unknown> = {}
+    for (const [field, value] of Object.entries(input as Record<string, unknown>)) {
+      const target = Object.hasOwn(aliases, field) ? (aliases[field] as string) : field
+      if (target === field || !Object.hasOwn(input as object, target)) setOwn(folded, target, value)
+    }
+    input = folded
+  }
+  const result = (declared.input as z.ZodType).safeParse(input)
+  if (result.success) return result.data as ParsedInputOf<N>
+  throw new CadreError(
+    'invalid_request',
+    {},
+    {
+      fields: result.error.issues.slice(0, 50).map((issue) => ({
+        pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
+        detail: issue.message,
+      })),
+    },
+  )
+}
+
+// A client may name a field `__proto__`; assignment would set the prototype instead.
+function setOwn(target: Record<string, unknown>, field: string, value: unknown): void {
+  Object.defineProperty(target, field, { value, enumerable: true, configurable: true, writable: true })
+}
+
+/** Same meaning, same hash: object keys are sorted. */
+function canonicalHash(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex')
+}
+
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  const entries = Object.entries(value as Record<string, unknown>).filter(([, item]) => item !== undefined)
+  return `{${entries
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`)
+    .join(',')}}`
+}
