@@ -131,6 +131,13 @@ export const memoryEvents = {
     summary: 'A key was written or deleted',
     topic: 'agent.state',
     frame: 'memory:updated',
-    data: z.object({ key, version: z.number().int(), value: json, deleted: z.boolean(), updated_by: z.string() }),
+    data: z.object({
+      key,
+      version: z.number().int(),
+      value: json,
+      deleted: z.boolean(),
+      updated_by: z.string(),
+      access_control: accessControl.meta({ description: 'Who might read and write the key then, its owner included.' }),
+    }),
   }),
 } as const

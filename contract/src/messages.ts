@@ -349,6 +349,20 @@ export const messageEvents = {
     topic: 'agent.communication',
     data: z.object({ message_id: id, agent_id: id, agent: z.string(), attempt: z.number().int(), reason: z.string() }),
   }),
+  subscribed: event({
+    name: 'topic.subscribed',
+    schema_version: 1,
+    summary: 'An agent subscribed to topics',
+    topic: 'agent.communication',
+    data: z.object({ agent_id: id, agent: z.string(), topic: z.string() }),
+  }),
+  unsubscribed: event({
+    name: 'topic.unsubscribed',
+    schema_version: 1,
+    summary: 'An agent ended a subscription',
+    topic: 'agent.communication',
+    data: z.object({ agent_id: id, agent: z.string(), topic: z.string() }),
+  }),
   settled: event({
     name: 'message.settled',
     schema_version: 1,

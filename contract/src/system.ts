@@ -12,7 +12,7 @@ export const roleGrants: Readonly<Record<Role, readonly string[]>> = {
   admin: permissions,
   operator: permissions.filter((permission) => permission !== 'keys:admin'),
   viewer: permissions.filter((permission) => permission.endsWith(':read')),
-  agent: permissions.filter((permission) => permission !== 'keys:admin' && permission !== 'agents:register'),
+  agent: permissions.filter((permission) => permission !== 'keys:admin'),
 }
 
 export const logEntry = z.object({

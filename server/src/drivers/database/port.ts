@@ -30,6 +30,8 @@ export interface Dialect {
   readonly name: 'sqlite' | 'postgres'
   /** Rows of a JSON array bound as text, as a table of one column `value`. */
   values(jsonArray: string): Sql
+  /** True when the JSON array in a column holds the value; false for null. */
+  jsonArrayHas(column: string, value: SqlValue): Sql
   /** Rows of a full-text index that hold any of the words: `chunk_id` and `score` (higher is better). */
   fullText(index: string, words: readonly string[]): Sql
   /** Adds a row to a full-text index, or removes it. */

@@ -119,6 +119,8 @@ const sqliteDialect: Dialect = {
   name: 'sqlite',
   clustered: 'without rowid',
   values: (jsonArray) => sql`(select value from json_each(${jsonArray}))`,
+  jsonArrayHas: (column, value) =>
+    sql`(${sql.raw(column)} is not null and ${value} in (select value from json_each(${sql.raw(column)})))`,
   fullText(index, words) {
     const name = sql.raw(index)
     const match = words.map((word) => `"${word.replaceAll('"', '""')}"`).join(' OR ')

@@ -44,6 +44,8 @@ export const foundation = (dialect: Dialect): readonly string[] => [
      tenant integer not null, agent integer not null, priority integer not null, seq integer not null, state integer not null,
      attempt integer not null, lease_until integer, available_at integer not null, conversation text, sender integer not null,
      expires_at integer, errors text, primary key (tenant, agent, priority, seq)) ${dialect.clustered}`,
+  // Asked on every lease: is an earlier message of the same sender and conversation still unacknowledged here?
+  `create index inbox_conversation on inbox (tenant, agent, conversation, sender, seq) where conversation is not null`,
   `create table dead_letters (
      tenant integer not null, agent integer not null, seq integer not null, priority integer not null, attempts integer not null,
      reason text not null, errors text not null, at integer not null, primary key (tenant, agent, seq))`,
@@ -52,7 +54,7 @@ export const foundation = (dialect: Dialect): readonly string[] => [
   `create table tasks (
      tenant integer not null, id text not null, title text not null, description text not null, type text not null, state text not null,
      priority integer not null, progress real not null, progress_note text, creator integer not null, agent_type text,
-     capabilities text not null, assign_to integer, assignee integer, waiting_for integer not null, parent text, run text, key text,
+     capabilities text not null, assign_to integer, assignee integer, waiting_for integer not null, depends_on text not null, parent text, run text, key text,
      input text not null, requirements text not null, result text not null, error text, attempt integer not null, max_retries integer not null,
      token integer not null, lease_ms integer, lease_until integer, available_at integer, due_date integer, created_at integer not null,
      started_at integer, updated_at integer not null, completed_at integer, artifacts text not null, metadata text not null,
@@ -70,26 +72,33 @@ export const foundation = (dialect: Dialect): readonly string[] => [
      tenant integer not null, task text not null, number integer not null, token integer not null, agent integer not null, assigned_at integer not null,
      started_at integer, ended_at integer, outcome text not null, error text, primary key (tenant, task, token))`,
 
+  // readers and writers: JSON arrays of principals, null for everyone. A deleted key keeps its row, so that versions never repeat.
   `create table memory (
      tenant integer not null, key text not null, id text not null, version integer not null, value text not null, deleted integer not null,
-     created_by integer not null, updated_by integer not null, task text, access text not null, metadata text not null,
+     created_by integer not null, updated_by integer not null, task text, readers text, writers text, metadata text not null,
      created_at integer not null, updated_at integer not null, expires_at integer, primary key (tenant, key))`,
+  `create index memory_id on memory (tenant, id)`,
   `create index memory_expiry on memory (expires_at) where expires_at is not null`,
   `create table memory_versions (
      tenant integer not null, key text not null, version integer not null, value text not null, deleted integer not null,
      updated_by integer not null, task text, updated_at integer not null, primary key (tenant, key, version))`,
 
   `create table collections (tenant integer not null, name text not null, description text, created_at integer not null, primary key (tenant, name))`,
+  // state: adding, ready, removing. The chunks of a long text are written over several transactions and shown by the last.
   `create table documents (
      id text primary key, tenant integer not null, collection text not null, title text not null, source text, tags text not null,
      private integer not null, owner integer not null, chunks integer not null, length integer not null, artifact text, metadata text not null,
-     content text not null, created_at integer not null)`,
+     embedder text not null, state text not null, created_at integer not null)`,
+  `create index documents_tenant on documents (tenant, id)`,
   `create index documents_collection on documents (tenant, collection, id)`,
+  `create index documents_scope on documents (tenant, collection, private, owner)`,
+  `create index documents_unready on documents (state) where state <> 'ready'`,
+  // The texts of a document's chunks, joined in order, are its text: it is stored once. scope: the collection, with the owner if private.
   `create table chunks (
-     id integer primary key, tenant integer not null, document text not null, collection text not null, number integer not null,
-     start_at integer not null, end_at integer not null, text text not null, vector blob not null)`,
+     id integer primary key, tenant integer not null, document text not null, scope text not null, number integer not null,
+     start_at integer not null, text text not null, vector blob not null)`,
   `create index chunks_document on chunks (tenant, document, number)`,
-  `create index chunks_collection on chunks (tenant, collection, id)`,
+  `create index chunks_scope on chunks (tenant, scope, id)`,
   dialect.fullTextIndex('chunks_text'),
 
   `create table tools (
@@ -106,5 +115,6 @@ export const foundation = (dialect: Dialect): readonly string[] => [
   `create table artifacts (
      tenant integer not null, id text not null, size integer not null, media_type text not null, name text, created_by integer not null,
      task text, created_at integer not null, primary key (tenant, id))`,
-  `create index artifacts_task on artifacts (tenant, task) where task is not null`,
+  `create index artifacts_created on artifacts (tenant, created_at, id)`,
+  `create table artifact_tasks (tenant integer not null, task text not null, artifact text not null, primary key (tenant, task, artifact))`,
 ]

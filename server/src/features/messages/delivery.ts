@@ -1,0 +1,548 @@
+/**
+ * Hands inbox entries to connected agents and settles them. The store holds the truth (an inbox row is ready or leased); this keeps, per
+ * connected agent, which delivery number stands for which row, so that one cumulative acknowledgement covers many.
+ */
+import { CadreError } from '@cadre/contract'
+import { type Clock, iso } from '../../core/clock.ts'
+import type { Principal } from '../../core/context.ts'
+import type { Directory } from '../../core/directory.ts'
+import type { EventLog } from '../../core/events.ts'
+import type { Session, Sessions } from '../../core/sessions.ts'
+import type { Database, Tx } from '../../drivers/database/port.ts'
+import { type Place, deliveryFrame, encodeReceipt, messageId, toDelivery } from './envelope.ts'
+import {
+  type AttemptError,
+  type InboxRow,
+  type MessageRow,
+  buryDelivery,
+  deleteDeliveries,
+  extendDelivery,
+  getDead,
+  getDelivery,
+  leaseDeliveries,
+  leasedOf,
+  loadInboxes,
+  readyDeliveries,
+  returnDelivery,
+} from './store.ts'
+
+export const leaseMs = 30_000
+const maxAttempts = 5
+const maxBackoff = 300_000
+const sweepMs = 1_000
+/** Acknowledgements ride on the next commit and cause one of their own only after this long. */
+const lazyAckMs = 5
+const maxPlainWindow = 1_000
+const maxBuffered = 1024 * 1024
+
+/** Deliveries in flight to one agent. */
+interface Window {
+  session: Session
+  /** Delivery number -> entry, in rising order. */
+  sent: Map<number, Place>
+  pumping: boolean
+  again: boolean
+}
+
+interface Lease extends Place {
+  until: number
+  number: number | undefined
+}
+
+export interface Counters {
+  delivered: number
+  acknowledged: number
+  redelivered: number
+  dead: number
+}
+
+export class Deliveries {
+  readonly #database: Database
+  readonly #directory: Directory
+  readonly #clock: Clock
+  readonly #log: EventLog
+  readonly #sessions: Sessions
+  readonly #epoch: string
+  readonly #random: () => number
+  readonly #system: (tenant: number) => Principal
+  readonly #windows = new Map<number, Window>()
+  readonly #leases = new Map<string, Lease>()
+  readonly #ready = new Map<number, number>()
+  readonly #leased = new Map<number, number>()
+  readonly #numbers = new Map<number, number>()
+  readonly #waiters = new Map<number, Set<() => void>>()
+  readonly counters: Counters = { delivered: 0, acknowledged: 0, redelivered: 0, dead: 0 }
+  #acks: Place[] = []
+  #ackTimer: (() => void) | undefined
+  #cancelSweep: () => void
+  #closed = false
+  readonly #background = new Set<Promise<unknown>>()
+  #firstNumber: number
+
+  constructor(parts: {
+    database: Database
+    directory: Directory
+    clock: Clock
+    log: EventLog
+    sessions: Sessions
+    epoch: string
+    random: () => number
+    system: (tenant: number) => Principal
+  }) {
+    this.#database = parts.database
+    this.#directory = parts.directory
+    this.#clock = parts.clock
+    this.#log = parts.log
+    this.#sessions = parts.sessions
+    this.#epoch = parts.epoch
+    this.#random = parts.random
+    this.#system = parts.system
+    // Delivery numbers must rise across restarts; an agent never got more deliveries than there are log entries.
+    this.#firstNumber = parts.log.head
+    this.#sessions.onReleased((session) => {
+      if (session.agent !== undefined && this.#windows.get(session.agent)?.session === session)
+        this.#windows.delete(session.agent)
+    })
+    this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
+  }
+
+  async load(): Promise<void> {
+    const { depths, leased, dead } = await loadInboxes(this.#database)
+    for (const depth of depths) {
+      this.#ready.set(depth.agent, depth.ready)
+      this.#leased.set(depth.agent, depth.leased)
+    }
+    for (const row of leased) this.#leases.set(leaseKey(row), { ...row, until: row.lease_until ?? 0, number: undefined })
+    this.counters.dead = dead
+  }
+
+  depth(agent: number): number {
+    return (this.#ready.get(agent) ?? 0) + (this.#leased.get(agent) ?? 0)
+  }
+
+  totals(): { waiting: number; leased: number } {
+    const sum = (map: Map<number, number>) => [...map.values()].reduce((total, count) => total + count, 0)
+    return { waiting: sum(this.#ready), leased: sum(this.#leased) }
+  }
+
+  /** Starts delivering to the session. `resumeAfter` is the last delivery number the client saw; without it the client is a fresh one. */
+  async attach(session: Session, resumeAfter: number | undefined): Promise<{ resumed: boolean; head: number; gap: boolean }> {
+    const agent = session.agent as number
+    const tenant = session.caller.tenant
+    const head = this.#numbers.get(agent) ?? this.#firstNumber
+    const known = resumeAfter !== undefined && resumeAfter > this.#firstNumber && resumeAfter <= head
+    const sent = new Map<number, Place>()
+    if (known) {
+      for (const lease of this.#leases.values()) {
+        if (lease.agent === agent && lease.number !== undefined && lease.number <= resumeAfter) sent.set(lease.number, lease)
+      }
+    }
+    const keep = new Set([...sent.values()].map(leaseKey))
+    this.#windows.set(agent, { session, sent: new Map([...sent].toSorted(([a], [b]) => a - b)), pumping: false, again: false })
+    // What a lost connection took with it comes again at once; what the client still holds it may acknowledge by its receipt.
+    const resumingElsewhere = resumeAfter !== undefined && !known
+    if (!resumingElsewhere) {
+      await this.#database.transaction(async (tx) => {
+        for (const row of await leasedOf(tx, tenant, agent))
+          if (!keep.has(leaseKey(row))) await this.#giveBack(tx, row, 'connection lost', 0)
+      })
+    }
+    this.pump(agent)
+    return { resumed: known, head, gap: resumingElsewhere && resumeAfter !== head && resumeAfter > 0 }
+  }
+
+  /** May a new message be leased to its recipient in the transaction that stores it? Only when nothing waits before it. */
+  canLeaseNow(agent: number, taken: number): boolean {
+    const window = this.#windows.get(agent)
+    if (!window || (this.#ready.get(agent) ?? 0) > 0 || window.pumping) return false
+    return this.#room(window) - taken > 0
+  }
+
+  /** Counts rows stored by `insertDeliveries`; leased ones are handed over. Runs after the commit. */
+  stored(rows: readonly InboxRow[], messages: ReadonlyMap<number, MessageRow>): void {
+    const toPump = new Set<number>()
+    for (const row of rows) {
+      if (row.state === 1) this.#hand(row, messages.get(row.seq) as MessageRow)
+      else {
+        this.#count(this.#ready, row.agent, 1)
+        toPump.add(row.agent)
+      }
+    }
+    for (const agent of toPump) {
+      this.pump(agent)
+      for (const wake of this.#waiters.get(agent) ?? []) wake()
+    }
+  }
+
+  /** Leases what is due for a connected agent, as far as its credits go. */
+  pump(agent: number): void {
+    const window = this.#windows.get(agent)
+    if (!window || this.#closed || (this.#ready.get(agent) ?? 0) === 0) return
+    if (window.pumping) {
+      window.again = true
+      return
+    }
+    const room = this.#room(window)
+    if (room <= 0) return
+    window.pumping = true
+    this.#run(
+      this.lease(window.session.caller.tenant, agent, Math.min(room, 256), leaseMs)
+        .then(({ rows }) => {
+          if (this.#windows.get(agent) === window) for (const row of rows) this.#send(window, row.place, row.message)
+        })
+        .finally(() => {
+          window.pumping = false
+          if (window.again) {
+            window.again = false
+            this.pump(agent)
+          }
+        }),
+    )
+  }
+
+  /** Leases up to `limit` ready deliveries. Expired ones are taken out on the way. */
+  async lease(
+    tenant: number,
+    agent: number,
+    limit: number,
+    duration: number,
+  ): Promise<{ rows: { place: Place; message: MessageRow; until: number }[] }> {
+    await this.flushAcks()
+    const now = this.#clock.now()
+    const until = now + duration
+    const { rows, expired } = await this.#database.transaction(async (tx) => {
+      const due = await readyDeliveries(tx, tenant, agent, now, limit)
+      const gone = due.filter((row) => row.expires_at !== null && row.expires_at <= now)
+      const alive = due.filter((row) => row.expires_at === null || row.expires_at > now)
+      for (const row of gone) {
+        await buryDelivery(
+          tx,
+          { ...row, attempt: row.inbox_attempt, state: 0, lease_until: null, available_at: 0 },
+          'expired',
+          [],
+          now,
+        )
+      }
+      await leaseDeliveries(
+        tx,
+        alive.map((row) => ({ ...row, attempt: row.inbox_attempt + 1 })),
+        until,
+      )
+      return { rows: alive, expired: gone.length }
+    })
+    this.#count(this.#ready, agent, -(rows.length + expired))
+    this.#count(this.#leased, agent, rows.length)
+    return {
+      rows: rows.map((row) => {
+        const place: Place = { tenant, agent, priority: row.priority, seq: row.seq, attempt: row.inbox_attempt + 1 }
+        this.#leases.set(leaseKey(place), { ...place, until, number: undefined })
+        this.counters.delivered += 1
+        if (place.attempt > 1) this.counters.redelivered += 1
+        return { place, message: row, until }
+      }),
+    }
+  }
+
+  /** For clients without a socket: waits until something is ready, at most `waitMs`. */
+  async receive(tenant: number, agent: number, limit: number, duration: number, waitMs: number, signal: AbortSignal) {
+    const deadline = this.#clock.now() + waitMs
+    for (;;) {
+      const { rows } = await this.lease(tenant, agent, limit, duration)
+      const left = deadline - this.#clock.now()
+      if (rows.length > 0 || left <= 0 || signal.aborted || this.#closed) {
+        this.#announceSettled(
+          agent,
+          rows.map((row) => row.place),
+          'leased',
+        )
+        return rows.map(({ place, message, until }) => toDelivery(message, this.#handed(place, until), this.#directory))
+      }
+      await this.#wait(agent, left, signal)
+    }
+  }
+
+  /** Cumulative acknowledgement of everything this session was sent up to `number`. */
+  acknowledgeUpTo(session: Session, number: number): void {
+    const window = session.agent === undefined ? undefined : this.#windows.get(session.agent)
+    if (!window || window.session !== session) return
+    for (const [sentNumber, place] of window.sent) {
+      if (sentNumber > number) break
+      window.sent.delete(sentNumber)
+      this.#acks.push(place)
+    }
+    this.#ackSoon()
+    if (session.agent !== undefined) this.pump(session.agent)
+  }
+
+  addCredits(session: Session, credits: number): void {
+    session.credits = Math.min(session.credits + credits, 100_000)
+    if (session.agent !== undefined) this.pump(session.agent)
+  }
+
+  /** Acknowledges by receipt. Throws stale_receipt when the delivery was sent again or died. */
+  async acknowledge(places: readonly Place[]): Promise<{ acknowledged: number; already: number }> {
+    await this.flushAcks()
+    const outcome = await this.#database.transaction(async (tx) => {
+      const current: Place[] = []
+      let already = 0
+      for (const place of places) {
+        const state = await this.#standing(tx, place)
+        if (state === 'stale') throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
+        if (state === 'settled') already += 1
+        else current.push(place)
+      }
+      await deleteDeliveries(tx, current)
+      return { current, already }
+    })
+    this.#settled(outcome.current)
+    return { acknowledged: outcome.current.length, already: outcome.already }
+  }
+
+  /** Acknowledges inside the caller's transaction, for a reply that settles its request in the same commit. */
+  async acknowledgeIn(tx: Tx, place: Place): Promise<void> {
+    const state = await this.#standing(tx, place)
+    if (state === 'stale') throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
+    if (state === 'settled') return
+    await deleteDeliveries(tx, [place])
+    tx.afterCommit(() => this.#settled([place]))
+  }
+
+  async reject(
+    place: Place,
+    reason: string,
+    delay: number | undefined,
+    dead: boolean,
+  ): Promise<{ state: 'ready' | 'dead'; attempt: number; availableAt: number | null }> {
+    await this.flushAcks()
+    return this.#database.transaction(async (tx) => {
+      const row = await getDelivery(tx, place)
+      if (!row || row.state !== 1 || row.attempt !== place.attempt)
+        throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
+      return this.#giveBack(tx, row, reason, delay, dead)
+    })
+  }
+
+  async extend(place: Place, duration: number): Promise<number> {
+    const until = this.#clock.now() + duration
+    const held = await this.#database.transaction((tx) => extendDelivery(tx, place, until))
+    if (!held) throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
+    const lease = this.#leases.get(leaseKey(place))
+    if (lease) lease.until = until
+    return until
+  }
+
+  /** Puts the acknowledgements that wait into `tx`; they ride on its commit. */
+  async takeAcksInto(tx: Tx): Promise<void> {
+    if (this.#acks.length === 0) return
+    const acks = this.#acks
+    this.#acks = []
+    await deleteDeliveries(tx, acks)
+    tx.afterCommit(() => this.#settled(acks))
+  }
+
+  async flushAcks(): Promise<void> {
+    if (this.#acks.length > 0) await this.#database.transaction((tx) => this.takeAcksInto(tx))
+  }
+
+  /** A dead letter goes back to the end of the agent's inbox. */
+  redriven(agent: number): void {
+    this.#count(this.#ready, agent, 1)
+    this.counters.dead -= 1
+    this.pump(agent)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelSweep()
+    this.#ackTimer?.()
+    for (const wakes of this.#waiters.values()) for (const wake of wakes) wake()
+    await Promise.all(this.#background)
+    await this.flushAcks()
+  }
+
+  async #standing(tx: Tx, place: Place): Promise<'current' | 'settled' | 'stale'> {
+    const row = await getDelivery(tx, place)
+    if (row) return row.state === 1 && row.attempt === place.attempt ? 'current' : 'stale'
+    return (await getDead(tx, place.tenant, place.agent, place.seq)) ? 'stale' : 'settled'
+  }
+
+  // Runs inside a transaction; the counters follow after the commit.
+  async #giveBack(tx: Tx, row: InboxRow, reason: string, delay: number | undefined, dead = false) {
+    const now = this.#clock.now()
+    const errors: AttemptError[] = [
+      ...(row.errors === null ? [] : (JSON.parse(row.errors) as AttemptError[])),
+      { attempt: row.attempt, error: reason, at: now },
+    ]
+    const agent = this.#directory.byId(row.agent)
+    const common = { message_id: messageId(row.seq), agent_id: agent.publicId, agent: agent.name }
+    const forget = () => {
+      this.#leases.delete(leaseKey(row))
+      this.#count(this.#leased, row.agent, -1)
+    }
+    if (dead || row.attempt >= maxAttempts) {
+      await buryDelivery(
+        tx,
+        row,
+        dead ? `rejected for good: ${reason}` : `${row.attempt} attempts, the last: ${reason}`,
+        errors,
+        now,
+      )
+      await this.#log.append(tx, this.#system(row.tenant), null, [
+        { type: 'message.dead', subject: messageId(row.seq), data: { ...common, reason, attempts: row.attempt } },
+      ])
+      tx.afterCommit(() => {
+        forget()
+        this.counters.dead += 1
+        this.pump(row.agent)
+      })
+      return { state: 'dead' as const, attempt: row.attempt, availableAt: null }
+    }
+    const wait = delay ?? Math.floor(this.#random() * Math.min(1000 * 2 ** (row.attempt - 1), maxBackoff))
+    await returnDelivery(tx, row, now + wait, errors)
+    await this.#log.append(tx, this.#system(row.tenant), null, [
+      { type: 'message.redelivered', subject: messageId(row.seq), data: { ...common, attempt: row.attempt + 1, reason } },
+    ])
+    tx.afterCommit(() => {
+      forget()
+      this.#count(this.#ready, row.agent, 1)
+      if (wait === 0) this.pump(row.agent)
+      else this.#clock.after(wait, () => this.pump(row.agent))
+    })
+    return { state: 'ready' as const, attempt: row.attempt, availableAt: now + wait }
+  }
+
+  #room(window: Window): number {
+    if (window.session.buffered() > maxBuffered) return 0
+    return window.session.mode === 'plain' ? maxPlainWindow - window.sent.size : window.session.credits
+  }
+
+  #hand(row: InboxRow, message: MessageRow): void {
+    const place: Place = { tenant: row.tenant, agent: row.agent, priority: row.priority, seq: row.seq, attempt: row.attempt }
+    this.#leases.set(leaseKey(place), { ...place, until: row.lease_until ?? 0, number: undefined })
+    this.#count(this.#leased, row.agent, 1)
+    this.counters.delivered += 1
+    const window = this.#windows.get(row.agent)
+    if (window) this.#send(window, place, message)
+  }
+
+  #send(window: Window, place: Place, message: MessageRow): void {
+    const { session } = window
+    const number = (this.#numbers.get(place.agent) ?? this.#firstNumber) + 1
+    this.#numbers.set(place.agent, number)
+    const lease = this.#leases.get(leaseKey(place))
+    if (lease) lease.number = number
+    session.send(
+      deliveryFrame(message, number, this.#handed(place, lease?.until ?? this.#clock.now() + leaseMs), this.#directory),
+    )
+    if (session.mode === 'plain') {
+      // Plain clients know no acknowledgement: what was written to them is settled.
+      this.#acks.push(place)
+      this.#ackSoon()
+    } else {
+      session.credits -= 1
+      window.sent.set(number, place)
+    }
+    this.#announceSettled(place.agent, [place], 'leased')
+  }
+
+  #handed(place: Place, until: number) {
+    return { receipt: encodeReceipt(place, this.#epoch), attempt: place.attempt, lease_until: iso(until), replay: false }
+  }
+
+  #settled(places: readonly Place[]): void {
+    const agents = new Map<number, Place[]>()
+    for (const place of places) {
+      const lease = this.#leases.get(leaseKey(place))
+      if (lease) {
+        this.#leases.delete(leaseKey(place))
+        this.#count(this.#leased, place.agent, -1)
+        if (lease.number !== undefined) this.#windows.get(place.agent)?.sent.delete(lease.number)
+      }
+      this.counters.acknowledged += 1
+      const same = agents.get(place.agent)
+      if (same) same.push(place)
+      else agents.set(place.agent, [place])
+    }
+    for (const [agent, settled] of agents) {
+      this.#announceSettled(agent, settled, 'acknowledged')
+      this.pump(agent)
+    }
+  }
+
+  // For live views only: position 0 says that it is not in the log.
+  #announceSettled(agent: number, places: readonly Place[], state: 'leased' | 'acknowledged'): void {
+    const principal = this.#directory.byId(agent)
+    if (places.length === 0) return
+    this.#log.announce([
+      {
+        seq: 0,
+        tenant: principal.tenant,
+        at: this.#clock.now(),
+        actor: agent,
+        trace: null,
+        type: 'message.settled',
+        subject: principal.publicId,
+        data: { message_ids: places.map((place) => messageId(place.seq)), agent_id: principal.publicId, state },
+      },
+    ])
+  }
+
+  #ackSoon(): void {
+    if (this.#acks.length === 0 || this.#ackTimer) return
+    this.#ackTimer = this.#clock.after(lazyAckMs, () => {
+      this.#ackTimer = undefined
+      this.#run(this.flushAcks())
+    })
+  }
+
+  #sweep(): void {
+    if (this.#closed) return
+    const now = this.#clock.now()
+    const due = [...this.#leases.values()].filter((lease) => lease.until <= now)
+    if (due.length > 0) {
+      this.#run(
+        this.#database.transaction(async (tx) => {
+          await this.takeAcksInto(tx)
+          for (const lease of due) {
+            const row = await getDelivery(tx, lease)
+            if (row?.state === 1 && row.attempt === lease.attempt && (row.lease_until ?? 0) <= now)
+              await this.#giveBack(tx, row, 'lease expired', undefined)
+          }
+        }),
+      )
+    }
+    for (const agent of this.#windows.keys()) this.pump(agent)
+    this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
+  }
+
+  async #wait(agent: number, ms: number, signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wakes = this.#waiters.get(agent) ?? new Set()
+      this.#waiters.set(agent, wakes)
+      const done = () => {
+        cancel()
+        signal.removeEventListener('abort', done)
+        wakes.delete(done)
+        if (wakes.size === 0) this.#waiters.delete(agent)
+        resolve()
+      }
+      // A delivery in back-off becomes ready without anything being stored, so look again every second.
+      const cancel = this.#clock.after(Math.min(ms, sweepMs), done)
+      wakes.add(done)
+      signal.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  #count(map: Map<number, number>, agent: number, change: number): void {
+    const next = Math.max(0, (map.get(agent) ?? 0) + change)
+    if (next === 0) map.delete(agent)
+    else map.set(agent, next)
+  }
+
+  #run(work: Promise<unknown>): void {
+    const guarded = work.catch(() => undefined).finally(() => this.#background.delete(guarded))
+    this.#background.add(guarded)
+  }
+}
+
+const leaseKey = (place: Pick<Place, 'agent' | 'seq'>): string => `${place.agent}/${place.seq}`

@@ -1,0 +1,226 @@
+/**
+ * Storing messages, set-based: the sends of one turn of the event loop become one batch of log rows, one batch of inbox rows and one
+ * commit. A message is its log entry, so its idempotency key is a unique index on the log and needs no row of its own.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { CadreError } from '@cadre/contract'
+import type { Clock } from '../../core/clock.ts'
+import { type Outcome, coalesce } from '../../core/coalesce.ts'
+import type { Caller } from '../../core/context.ts'
+import type { EventLog } from '../../core/events.ts'
+import { maxMessageBytes, serialise } from '../../core/limits.ts'
+import type { Database, Tx } from '../../drivers/database/port.ts'
+import { type Deliveries, leaseMs } from './delivery.ts'
+import { type Meta, type Place, messageId } from './envelope.ts'
+import type { Requests } from './requests.ts'
+import { type InboxRow, type MessageRow, appendMessages, findByKeys, insertDeliveries, lastSenderSeq } from './store.ts'
+
+export const maxInbox = 100_000
+
+export interface Outgoing {
+  caller: Caller
+  trace: string
+  key: string | undefined
+  content: unknown
+  recipients: number[]
+  topic: string | null
+  kind: string
+  type: string
+  priority: number
+  conversation: string | null
+  replyTo: number | null
+  task: string | null
+  lease: string | undefined
+  meta: Meta
+  ttl: number | undefined
+  late: boolean
+  /** A delivery that this message settles in the same commit. */
+  settles: Place | undefined
+}
+
+export interface Stored {
+  row: MessageRow
+  duplicate: boolean
+}
+
+export interface SendingParts {
+  database: Database
+  clock: Clock
+  log: EventLog
+  deliveries: Deliveries
+  requests: Requests
+  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) => Promise<void>
+  agentName: (id: number) => string
+}
+
+export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<Stored> {
+  const { database, clock, log, deliveries, requests } = parts
+
+  const store = coalesce<Outgoing & { body: string }, Stored>((batch) =>
+    database.transaction(async (tx) => {
+      await deliveries.takeAcksInto(tx)
+      const outcomes = new Array<Outcome<Stored>>(batch.length)
+      const known = await duplicates(tx, batch)
+      const last = new Map<string, number>()
+      const rows: MessageRow[] = []
+      const inbox: InboxRow[] = []
+      const taken = new Map<number, number>()
+      const now = clock.now()
+      for (const [index, message] of batch.entries()) {
+        const prior = message.key === undefined ? undefined : known.get(keyOf(message.caller, message.key))
+        if (prior) {
+          outcomes[index] = same(prior, message)
+            ? { value: { row: prior, duplicate: true } }
+            : { error: new CadreError('idempotency_conflict', { key: message.key }) }
+          continue
+        }
+        try {
+          if (message.task !== null && message.lease !== undefined) {
+            await parts.checkLease(tx, { task: message.task, lease: message.lease, caller: message.caller })
+          }
+          if (message.settles) await deliveries.acknowledgeIn(tx, message.settles)
+        } catch (error) {
+          outcomes[index] = { error }
+          continue
+        }
+        const row = await toRow(tx, message, now, last)
+        rows.push(row)
+        if (message.key !== undefined) known.set(keyOf(message.caller, message.key), row)
+        // A waiting requester takes the reply itself; nobody else needs a copy of it.
+        const answered = message.replyTo !== null && requests.claim(message.replyTo, message.recipients)
+        if (!answered) for (const agent of message.recipients) inbox.push(toInbox(row, agent, now, taken))
+        outcomes[index] = { value: { row, duplicate: false } }
+      }
+      await appendMessages(tx, rows)
+      await insertDeliveries(tx, inbox)
+      tx.afterCommit(() => {
+        const bySeq = new Map(rows.map((row) => [row.seq, row]))
+        log.announce(
+          rows.map((row) => ({
+            seq: row.seq,
+            tenant: row.tenant,
+            at: row.at,
+            actor: row.actor,
+            trace: row.trace,
+            type: 'message.sent',
+            subject: messageId(row.seq),
+            data: row,
+            task: row.task,
+          })),
+        )
+        deliveries.stored(inbox, bySeq)
+        for (const row of rows) if (row.reply_to !== null) requests.resolve(row.reply_to, row)
+      })
+      return outcomes
+    }),
+  )
+
+  async function duplicates(tx: Tx, batch: readonly Outgoing[]): Promise<Map<string, MessageRow>> {
+    const keys = new Map<string, { tenant: number; actor: number; keys: string[] }>()
+    for (const { caller, key } of batch) {
+      if (key === undefined) continue
+      const group = keys.get(String(caller.id))
+      if (group) group.keys.push(key)
+      else keys.set(String(caller.id), { tenant: caller.tenant, actor: caller.id, keys: [key] })
+    }
+    const found = new Map<string, MessageRow>()
+    for (const group of keys.values()) {
+      for (const row of await findByKeys(tx, database.dialect.values, group.tenant, group.actor, group.keys))
+        found.set(`${row.actor}/${row.key}`, row)
+    }
+    return found
+  }
+
+  async function toRow(
+    tx: Tx,
+    message: Outgoing & { body: string },
+    now: number,
+    last: Map<string, number>,
+  ): Promise<MessageRow> {
+    const { caller } = message
+    let senderSeq = 1
+    if (message.conversation !== null) {
+      const line = `${caller.id}/${message.conversation}`
+      senderSeq = (last.get(line) ?? (await lastSenderSeq(tx, caller.tenant, caller.id, message.conversation))) + 1
+      last.set(line, senderSeq)
+    }
+    const [single] = message.recipients
+    const { metadata, artifacts, deadline, unroutable } = message.meta
+    const meta =
+      metadata !== undefined || artifacts !== undefined || deadline !== undefined || unroutable !== undefined
+        ? JSON.stringify(message.meta)
+        : null
+    return {
+      seq: log.nextSeq(),
+      tenant: caller.tenant,
+      at: now,
+      actor: caller.id,
+      trace: message.trace,
+      body: message.body,
+      key: message.key ?? null,
+      recipient: message.recipients.length === 1 && single !== undefined ? single : null,
+      recipients: message.recipients.length === 1 ? null : JSON.stringify(message.recipients),
+      topic: message.topic,
+      kind: message.kind,
+      message_type: message.type,
+      priority: message.priority,
+      conversation: message.conversation,
+      sender_seq: senderSeq,
+      reply_to: message.replyTo,
+      task: message.task,
+      meta,
+      expires_at: message.ttl === undefined ? null : now + message.ttl,
+      late: message.late ? 1 : null,
+    }
+  }
+
+  function toInbox(row: MessageRow, agent: number, now: number, taken: Map<number, number>): InboxRow {
+    const count = taken.get(agent) ?? 0
+    // Leased in the same insert when the agent is connected and nothing waits before it: that saves one update a message. A message of
+    // an ordered conversation always goes through the queue, which holds it back behind its predecessor.
+    const direct = row.conversation === null && deliveries.canLeaseNow(agent, count)
+    if (direct) taken.set(agent, count + 1)
+    return {
+      tenant: row.tenant,
+      agent,
+      priority: row.priority,
+      seq: row.seq,
+      state: direct ? 1 : 0,
+      attempt: direct ? 1 : 0,
+      lease_until: direct ? now + leaseMs : null,
+      available_at: now,
+      conversation: row.conversation,
+      sender: row.actor,
+      expires_at: row.expires_at,
+      errors: null,
+    }
+  }
+
+  return (message) => {
+    const body = serialise(message.content, 'content', maxMessageBytes)
+    for (const agent of message.recipients) {
+      if (deliveries.depth(agent) >= maxInbox)
+        throw new CadreError('inbox_full', { agent: parts.agentName(agent), limit: maxInbox })
+    }
+    return store({ ...message, body })
+  }
+}
+
+const keyOf = (caller: Caller, key: string): string => `${caller.id}/${key}`
+
+/** The same request again? Compared by meaning, and only when a key has been seen before. */
+function same(row: MessageRow, message: Outgoing & { body: string }): boolean {
+  const recipients = row.recipient !== null ? [row.recipient] : (JSON.parse(row.recipients ?? '[]') as number[])
+  return (
+    row.topic === message.topic &&
+    row.kind === message.kind &&
+    row.message_type === message.type &&
+    row.priority === message.priority &&
+    row.conversation === message.conversation &&
+    row.reply_to === message.replyTo &&
+    row.task === message.task &&
+    // Who is in a broadcast or a topic is decided at commit; a retry may see others.
+    (message.topic !== null || message.kind === 'broadcast' || isDeepStrictEqual(recipients, message.recipients)) &&
+    (row.body === message.body || isDeepStrictEqual(JSON.parse(row.body), JSON.parse(message.body)))
+  )
+}

@@ -1,0 +1,320 @@
+/** Messages are log entries; an inbox row is a pointer to one, there until the delivery is settled. */
+import type { Database, Reader, Tx } from '../../drivers/database/port.ts'
+import { type Sql, sql } from '../../drivers/database/sql.ts'
+
+export interface MessageRow {
+  seq: number
+  tenant: number
+  at: number
+  actor: number
+  trace: string | null
+  /** JSON text of the content, exactly as stored. */
+  body: string
+  key: string | null
+  /** The one recipient; null when there are several, listed in `recipients` as a JSON array of interned ids. */
+  recipient: number | null
+  recipients: string | null
+  topic: string | null
+  kind: string
+  message_type: string
+  priority: number
+  /** Null for a message that is a conversation of its own. */
+  conversation: string | null
+  sender_seq: number
+  reply_to: number | null
+  task: string | null
+  meta: string | null
+  expires_at: number | null
+  late: number | null
+}
+
+export interface InboxRow {
+  tenant: number
+  agent: number
+  priority: number
+  seq: number
+  state: 0 | 1
+  attempt: number
+  lease_until: number | null
+  available_at: number
+  conversation: string | null
+  sender: number
+  expires_at: number | null
+  errors: string | null
+}
+
+export interface AttemptError {
+  attempt: number
+  error: string
+  at: number
+}
+
+const messageColumns = sql.raw(
+  'seq, tenant, at, actor, trace, body, key, recipient, recipients, topic, kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late',
+)
+
+const insertMessage = `insert into log (seq, tenant, type, schema_version, at, actor, subject, trace, body, key, recipient, recipients, topic,
+  kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late)
+  values (?, ?, 'message.sent', 1, ?, ?, null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+export async function appendMessages(tx: Tx, rows: readonly MessageRow[]): Promise<void> {
+  await tx.runMany(
+    insertMessage,
+    rows.map((row) => [
+      row.seq,
+      row.tenant,
+      row.at,
+      row.actor,
+      row.trace,
+      row.body,
+      row.key,
+      row.recipient,
+      row.recipients,
+      row.topic,
+      row.kind,
+      row.message_type,
+      row.priority,
+      row.conversation,
+      row.sender_seq,
+      row.reply_to,
+      row.task,
+      row.meta,
+      row.expires_at,
+      row.late,
+    ]),
+  )
+}
+
+const insertInbox = `insert into inbox (tenant, agent, priority, seq, state, attempt, lease_until, available_at, conversation, sender, expires_at, errors)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null)`
+
+export async function insertDeliveries(tx: Tx, rows: readonly InboxRow[]): Promise<void> {
+  await tx.runMany(
+    insertInbox,
+    rows.map((row) => [
+      row.tenant,
+      row.agent,
+      row.priority,
+      row.seq,
+      row.state,
+      row.attempt,
+      row.lease_until,
+      row.available_at,
+      row.conversation,
+      row.sender,
+      row.expires_at,
+    ]),
+  )
+}
+
+/** Messages the sender stored under these keys before. */
+export async function findByKeys(
+  tx: Tx,
+  values: (json: string) => Sql,
+  tenant: number,
+  actor: number,
+  keys: readonly string[],
+): Promise<MessageRow[]> {
+  return tx.all<MessageRow>(sql`select ${messageColumns} from log
+    where tenant = ${tenant} and actor = ${actor} and key in ${values(JSON.stringify(keys))}`)
+}
+
+export async function lastSenderSeq(tx: Tx, tenant: number, actor: number, conversation: string): Promise<number> {
+  const row = await tx.get<{ last: number | null }>(sql`select max(sender_seq) as last from log
+    where tenant = ${tenant} and conversation = ${conversation} and actor = ${actor}`)
+  return row?.last ?? 0
+}
+
+/**
+ * Ready deliveries of an agent in the order they are due. One whose sender has an earlier unsettled message in the same conversation
+ * here is held back, so that order survives redelivery.
+ */
+export async function readyDeliveries(
+  tx: Tx,
+  tenant: number,
+  agent: number,
+  now: number,
+  limit: number,
+): Promise<(InboxRow & MessageRow & { inbox_attempt: number })[]> {
+  return tx.all(sql`select i.agent, i.priority, i.attempt as inbox_attempt, i.errors, i.sender, m.seq, m.tenant, m.at, m.actor, m.trace, m.body, m.key,
+      m.recipient, m.recipients, m.topic, m.kind, m.message_type, m.conversation, m.sender_seq, m.reply_to, m.task, m.meta, m.expires_at, m.late
+    from inbox i join log m on m.seq = i.seq
+    where i.tenant = ${tenant} and i.agent = ${agent} and i.state = 0 and i.available_at <= ${now}
+      and (i.conversation is null or not exists (select 1 from inbox b where b.tenant = i.tenant and b.agent = i.agent
+        and b.conversation = i.conversation and b.sender = i.sender and b.seq < i.seq))
+    order by i.priority, i.seq limit ${limit}`)
+}
+
+type Place = Pick<InboxRow, 'tenant' | 'agent' | 'priority' | 'seq'>
+
+export async function leaseDeliveries(
+  tx: Tx,
+  places: readonly (Place & { attempt: number })[],
+  leaseUntil: number,
+): Promise<void> {
+  await tx.runMany(
+    'update inbox set state = 1, attempt = ?, lease_until = ? where tenant = ? and agent = ? and priority = ? and seq = ?',
+    places.map((place) => [place.attempt, leaseUntil, place.tenant, place.agent, place.priority, place.seq]),
+  )
+}
+
+export async function deleteDeliveries(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
+  await tx.runMany(
+    'delete from inbox where tenant = ? and agent = ? and priority = ? and seq = ? and attempt = ?',
+    places.map((place) => [place.tenant, place.agent, place.priority, place.seq, place.attempt]),
+  )
+}
+
+export async function getDelivery(tx: Reader, place: Place): Promise<InboxRow | undefined> {
+  return tx.get<InboxRow>(
+    sql`select * from inbox where tenant = ${place.tenant} and agent = ${place.agent} and priority = ${place.priority} and seq = ${place.seq}`,
+  )
+}
+
+export async function extendDelivery(tx: Tx, place: Place & { attempt: number }, leaseUntil: number): Promise<boolean> {
+  return (
+    (await tx.run(sql`update inbox set lease_until = ${leaseUntil} where tenant = ${place.tenant} and agent = ${place.agent}
+      and priority = ${place.priority} and seq = ${place.seq} and state = 1 and attempt = ${place.attempt}`)) === 1
+  )
+}
+
+export async function returnDelivery(tx: Tx, place: Place, availableAt: number, errors: readonly AttemptError[]): Promise<void> {
+  await tx.run(sql`update inbox set state = 0, lease_until = null, available_at = ${availableAt}, errors = ${JSON.stringify(errors)}
+    where tenant = ${place.tenant} and agent = ${place.agent} and priority = ${place.priority} and seq = ${place.seq}`)
+}
+
+export async function buryDelivery(
+  tx: Tx,
+  row: InboxRow,
+  reason: string,
+  errors: readonly AttemptError[],
+  at: number,
+): Promise<void> {
+  await deleteDeliveries(tx, [row])
+  await tx.run(sql`insert into dead_letters (tenant, agent, seq, priority, attempts, reason, errors, at)
+    values (${row.tenant}, ${row.agent}, ${row.seq}, ${row.priority}, ${row.attempt}, ${reason}, ${JSON.stringify(errors)}, ${at})
+    on conflict (tenant, agent, seq) do update set attempts = excluded.attempts, reason = excluded.reason, errors = excluded.errors, at = excluded.at`)
+}
+
+export interface DeadRow {
+  tenant: number
+  agent: number
+  seq: number
+  priority: number
+  attempts: number
+  reason: string
+  errors: string
+  at: number
+}
+
+export async function listDead(
+  database: Database,
+  tenant: number,
+  agent: number | undefined,
+  before: number | undefined,
+  limit: number,
+): Promise<DeadRow[]> {
+  const conditions = [
+    sql`tenant = ${tenant}`,
+    agent === undefined ? undefined : sql`agent = ${agent}`,
+    before === undefined ? undefined : sql`seq < ${before}`,
+    sql`reason <> 'expired'`,
+  ]
+  return database.all<DeadRow>(sql`select * from dead_letters ${sql.where(conditions)} order by seq desc limit ${limit}`)
+}
+
+export async function getDead(reader: Reader, tenant: number, agent: number, seq: number): Promise<DeadRow | undefined> {
+  return reader.get<DeadRow>(sql`select * from dead_letters where tenant = ${tenant} and agent = ${agent} and seq = ${seq}`)
+}
+
+export async function removeDead(tx: Tx, row: DeadRow): Promise<boolean> {
+  return (
+    (await tx.run(sql`delete from dead_letters where tenant = ${row.tenant} and agent = ${row.agent} and seq = ${row.seq}`)) === 1
+  )
+}
+
+export async function getMessage(reader: Reader, tenant: number, seq: number): Promise<MessageRow | undefined> {
+  return reader.get<MessageRow>(
+    sql`select ${messageColumns} from log where seq = ${seq} and tenant = ${tenant} and kind is not null`,
+  )
+}
+
+export async function getReply(reader: Reader, tenant: number, replyTo: number): Promise<MessageRow | undefined> {
+  return reader.get<MessageRow>(
+    sql`select ${messageColumns} from log where tenant = ${tenant} and reply_to = ${replyTo} and kind = 'response' order by seq limit 1`,
+  )
+}
+
+export interface MessageFilter {
+  tenant: number
+  sender?: number | undefined
+  recipient?: number | undefined
+  /** Sent or received by this agent. */
+  party?: number | undefined
+  task?: string | undefined
+  conversation?: { id: string; seq: number } | undefined
+  topic?: string | undefined
+  type?: string | undefined
+  kind?: string | undefined
+  since?: number | undefined
+  until?: number | undefined
+  before?: number | undefined
+}
+
+export async function listMessages(database: Database, filter: MessageFilter, limit: number): Promise<MessageRow[]> {
+  const has = (agent: number) => sql`(recipient = ${agent} or ${database.dialect.jsonArrayHas('recipients', agent)})`
+  const conditions: (Sql | undefined)[] = [
+    sql`tenant = ${filter.tenant}`,
+    sql`kind is not null`,
+    filter.sender === undefined ? undefined : sql`actor = ${filter.sender}`,
+    filter.recipient === undefined ? undefined : has(filter.recipient),
+    filter.party === undefined ? undefined : sql`(actor = ${filter.party} or ${has(filter.party)})`,
+    filter.task === undefined ? undefined : sql`task = ${filter.task}`,
+    filter.conversation === undefined
+      ? undefined
+      : sql`(conversation = ${filter.conversation.id} or seq = ${filter.conversation.seq})`,
+    filter.topic === undefined ? undefined : sql`topic = ${filter.topic}`,
+    filter.type === undefined ? undefined : sql`message_type = ${filter.type}`,
+    filter.kind === undefined ? undefined : sql`kind = ${filter.kind}`,
+    filter.since === undefined ? undefined : sql`at >= ${filter.since}`,
+    filter.until === undefined ? undefined : sql`at <= ${filter.until}`,
+    filter.before === undefined ? undefined : sql`seq < ${filter.before}`,
+  ]
+  return database.all<MessageRow>(
+    sql`select ${messageColumns} from log ${sql.where(conditions)} order by seq desc limit ${limit}`,
+  )
+}
+
+export interface LeasedRow extends InboxRow {}
+
+/** What a starting server must know: how full each inbox is and which leases run. */
+export async function loadInboxes(
+  database: Database,
+): Promise<{ depths: { agent: number; ready: number; leased: number }[]; leased: LeasedRow[]; dead: number }> {
+  const depths = await database.all<{ agent: number; ready: number; leased: number }>(
+    sql`select agent, sum(case when state = 0 then 1 else 0 end) as ready, sum(state) as leased from inbox group by agent`,
+  )
+  const leased = await database.all<LeasedRow>(sql`select * from inbox where state = 1`)
+  const dead = await database.get<{ count: number }>(sql`select count(*) as count from dead_letters`)
+  return { depths, leased, dead: dead?.count ?? 0 }
+}
+
+export async function leasedOf(tx: Tx, tenant: number, agent: number): Promise<InboxRow[]> {
+  return tx.all<InboxRow>(sql`select * from inbox where tenant = ${tenant} and agent = ${agent} and state = 1`)
+}
+
+export async function loadSubscriptions(database: Database): Promise<{ tenant: number; agent: number; pattern: string }[]> {
+  return database.all(sql`select tenant, agent, pattern from subscriptions`)
+}
+export async function addSubscription(tx: Tx, tenant: number, agent: number, pattern: string): Promise<boolean> {
+  return (
+    (await tx.run(
+      sql`insert into subscriptions (tenant, agent, pattern) values (${tenant}, ${agent}, ${pattern}) on conflict do nothing`,
+    )) === 1
+  )
+}
+export async function removeSubscription(tx: Tx, tenant: number, agent: number, pattern: string): Promise<boolean> {
+  return (
+    (await tx.run(sql`delete from subscriptions where tenant = ${tenant} and agent = ${agent} and pattern = ${pattern}`)) === 1
+  )
+}

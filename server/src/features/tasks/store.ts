@@ -1,0 +1,251 @@
+import type { TaskState } from '@cadre/contract'
+import type { Database, Reader, Tx } from '../../drivers/database/port.ts'
+import { type Sql, sql } from '../../drivers/database/sql.ts'
+
+export interface TaskRow {
+  tenant: number
+  id: string
+  title: string
+  description: string
+  type: string
+  state: TaskState
+  /** 1 runs first. */
+  priority: number
+  progress: number
+  progress_note: string | null
+  creator: number
+  agent_type: string | null
+  /** JSON array of capability names. */
+  capabilities: string
+  assign_to: number | null
+  assignee: number | null
+  /** Dependencies that have not completed. */
+  waiting_for: number
+  depends_on: string
+  parent: string | null
+  run: string | null
+  key: string | null
+  input: string
+  requirements: string
+  result: string
+  error: string | null
+  /** Starts so far, this one included. */
+  attempt: number
+  max_retries: number
+  /** Fencing token: rises with every assignment. */
+  token: number
+  lease_ms: number | null
+  lease_until: number | null
+  available_at: number | null
+  due_date: number | null
+  created_at: number
+  started_at: number | null
+  updated_at: number
+  completed_at: number | null
+  artifacts: string
+  metadata: string
+}
+
+export interface AttemptRow {
+  tenant: number
+  task: string
+  number: number
+  token: number
+  agent: number
+  assigned_at: number
+  started_at: number | null
+  ended_at: number | null
+  outcome: string
+  error: string | null
+}
+
+const columns = [
+  'tenant',
+  'id',
+  'title',
+  'description',
+  'type',
+  'state',
+  'priority',
+  'progress',
+  'progress_note',
+  'creator',
+  'agent_type',
+  'capabilities',
+  'assign_to',
+  'assignee',
+  'waiting_for',
+  'depends_on',
+  'parent',
+  'run',
+  'key',
+  'input',
+  'requirements',
+  'result',
+  'error',
+  'attempt',
+  'max_retries',
+  'token',
+  'lease_ms',
+  'lease_until',
+  'available_at',
+  'due_date',
+  'created_at',
+  'started_at',
+  'updated_at',
+  'completed_at',
+  'artifacts',
+  'metadata',
+] as const satisfies readonly (keyof TaskRow)[]
+
+const insertTask = `insert into tasks (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`
+
+export async function insertTasks(tx: Tx, rows: readonly TaskRow[]): Promise<void> {
+  await tx.runMany(
+    insertTask,
+    rows.map((row) => columns.map((column) => row[column])),
+  )
+  await tx.runMany(
+    'insert into task_dependencies (tenant, task, depends_on) values (?, ?, ?) on conflict do nothing',
+    rows.flatMap((row) => (JSON.parse(row.depends_on) as string[]).map((dependency) => [row.tenant, row.id, dependency])),
+  )
+}
+
+const mutable = [
+  'title',
+  'description',
+  'state',
+  'priority',
+  'progress',
+  'progress_note',
+  'assign_to',
+  'assignee',
+  'waiting_for',
+  'result',
+  'error',
+  'attempt',
+  'token',
+  'lease_until',
+  'available_at',
+  'due_date',
+  'started_at',
+  'updated_at',
+  'completed_at',
+  'artifacts',
+  'metadata',
+] as const satisfies readonly (keyof TaskRow)[]
+const updateTask = `update tasks set ${mutable.map((column) => `${column} = ?`).join(', ')} where tenant = ? and id = ? and state = ? and token = ?`
+
+/** Compare-and-set on state and token: false when somebody else moved the task first. */
+export async function saveTask(tx: Tx, before: TaskRow, after: TaskRow): Promise<boolean> {
+  const values = [...mutable.map((column) => after[column]), before.tenant, before.id, before.state, before.token]
+  return (await tx.run({ text: updateTask, values })) === 1
+}
+
+export const getTask = (reader: Reader, tenant: number, id: string): Promise<TaskRow | undefined> =>
+  reader.get<TaskRow>(sql`select * from tasks where tenant = ${tenant} and id = ${id}`)
+
+export const getTasks = (
+  reader: Reader,
+  values: (json: string) => Sql,
+  tenant: number,
+  ids: readonly string[],
+): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and id in ${values(JSON.stringify(ids))}`)
+
+export interface TaskFilter {
+  tenant: number
+  states?: readonly TaskState[] | undefined
+  assignee?: number | undefined
+  creator?: number | undefined
+  priority?: number | undefined
+  type?: string | undefined
+  run?: string | undefined
+  parent?: string | undefined
+  before?: string | undefined
+}
+
+export async function listTasks(database: Database, filter: TaskFilter, limit: number): Promise<TaskRow[]> {
+  const conditions: (Sql | undefined)[] = [
+    sql`tenant = ${filter.tenant}`,
+    filter.states === undefined ? undefined : sql`state in ${database.dialect.values(JSON.stringify(filter.states))}`,
+    filter.assignee === undefined ? undefined : sql`assignee = ${filter.assignee}`,
+    filter.creator === undefined ? undefined : sql`creator = ${filter.creator}`,
+    filter.priority === undefined ? undefined : sql`priority = ${filter.priority}`,
+    filter.type === undefined ? undefined : sql`type = ${filter.type}`,
+    filter.run === undefined ? undefined : sql`run = ${filter.run}`,
+    filter.parent === undefined ? undefined : sql`parent = ${filter.parent}`,
+    filter.before === undefined ? undefined : sql`id < ${filter.before}`,
+  ]
+  return database.all<TaskRow>(sql`select * from tasks ${sql.where(conditions)} order by id desc limit ${limit}`)
+}
+
+export const readyTasks = (reader: Reader, tenant: number, limit: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and state = 'ready' order by priority, id limit ${limit}`)
+
+/** Everything ready, for a starting engine; one page after another. */
+export const readyAfter = (reader: Reader, id: string, limit: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where state = 'ready' and id > ${id} order by id limit ${limit}`)
+
+export const overdueLeases = (reader: Reader, now: number, limit: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(
+    sql`select * from tasks where lease_until is not null and lease_until <= ${now} order by lease_until limit ${limit}`,
+  )
+
+export const dueToWake = (reader: Reader, now: number, limit: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(
+    sql`select * from tasks where state = 'scheduled' and available_at <= ${now} order by available_at limit ${limit}`,
+  )
+
+/** Tasks an agent holds: assigned, running or waiting for input. */
+export const heldBy = (reader: Reader, tenant: number, agent: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and assignee = ${agent}
+    and state in ('assigned', 'running', 'input_required', 'auth_required') order by priority, id limit 1000`)
+
+export const loadsByAgent = (reader: Reader): Promise<{ assignee: number; count: number }[]> =>
+  reader.all(sql`select assignee, count(*) as count from tasks
+    where assignee is not null and state in ('assigned', 'running', 'input_required', 'auth_required') group by assignee`)
+
+export async function renewLease(
+  tx: Tx,
+  tenant: number,
+  id: string,
+  token: number,
+  agent: number,
+  until: number,
+): Promise<boolean> {
+  return (
+    (await tx.run(sql`update tasks set lease_until = ${until} where tenant = ${tenant} and id = ${id} and token = ${token}
+      and assignee = ${agent} and state in ('assigned', 'running', 'input_required', 'auth_required')`)) === 1
+  )
+}
+
+export const dependentsOf = (reader: Reader, tenant: number, id: string): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select t.* from task_dependencies d join tasks t on t.tenant = d.tenant and t.id = d.task
+    where d.tenant = ${tenant} and d.depends_on = ${id}`)
+
+export const childrenOf = (reader: Reader, tenant: number, id: string): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and parent = ${id}
+    and state not in ('completed', 'failed', 'cancelled', 'rejected', 'skipped')`)
+
+export async function openAttempt(tx: Tx, row: AttemptRow): Promise<void> {
+  await tx.run(sql`insert into task_attempts (tenant, task, number, token, agent, assigned_at, started_at, ended_at, outcome, error)
+    values (${row.tenant}, ${row.task}, ${row.number}, ${row.token}, ${row.agent}, ${row.assigned_at}, ${row.started_at}, null, 'open', null)`)
+}
+
+export async function startAttempt(tx: Tx, task: TaskRow, at: number): Promise<void> {
+  await tx.run(
+    sql`update task_attempts set started_at = ${at} where tenant = ${task.tenant} and task = ${task.id} and token = ${task.token}`,
+  )
+}
+
+export async function endAttempt(tx: Tx, task: TaskRow, outcome: string, error: string | null, at: number): Promise<void> {
+  await tx.run(sql`update task_attempts set ended_at = ${at}, outcome = ${outcome}, error = ${error}
+    where tenant = ${task.tenant} and task = ${task.id} and token = ${task.token} and outcome = 'open'`)
+}
+
+export const attemptsOf = (reader: Reader, tenant: number, id: string): Promise<AttemptRow[]> =>
+  reader.all<AttemptRow>(sql`select * from task_attempts where tenant = ${tenant} and task = ${id} order by token limit 200`)
+
+export const countByState = (reader: Reader, tenant: number): Promise<{ state: string; count: number }[]> =>
+  reader.all(sql`select state, count(*) as count from tasks where tenant = ${tenant} group by state`)
