@@ -12,7 +12,8 @@ export const roleGrants: Readonly<Record<Role, readonly string[]>> = {
   admin: permissions,
   operator: permissions.filter((permission) => permission !== 'keys:admin'),
   viewer: permissions.filter((permission) => permission.endsWith(':read')),
-  agent: permissions.filter((permission) => permission !== 'keys:admin'),
+  // The log shows every message of the tenant, so it is not for agents.
+  agent: permissions.filter((permission) => permission !== 'keys:admin' && permission !== 'events:read'),
 }
 
 export const logEntry = z.object({
@@ -90,6 +91,17 @@ export const systemOperations = {
     }),
     output: z.object({ items: z.array(logEntry), next: z.number().int(), head: z.number().int() }),
   }),
+  unwatch: operation({
+    name: 'events.unwatch',
+    kind: 'query',
+    summary: 'Stop following the log on this socket',
+    permission: 'events:read',
+    frames: ['events:unwatch'],
+    idempotent: true,
+    destructive: false,
+    input: z.object({}),
+    output: z.object({ watching: z.literal(false) }),
+  }),
   watch: operation({
     name: 'events.watch',
     kind: 'stream',
@@ -113,6 +125,18 @@ export const systemOperations = {
     destructive: false,
     input: z.object({}),
     output: z.object({ id: z.string(), name: z.string(), role, tenant: z.string(), permissions: z.array(z.string()) }),
+  }),
+  createLink: operation({
+    name: 'system.link',
+    kind: 'command',
+    summary: 'Make a one-time link that signs a browser in',
+    permission: 'keys:admin',
+    routes: [{ method: 'POST', path: '/sign-in-links' }],
+    status: 201,
+    idempotent: true,
+    destructive: false,
+    input: z.object({}),
+    output: z.object({ url: z.string(), expires_at: time }),
   }),
   createKey: operation({
     name: 'keys.create',
@@ -144,7 +168,7 @@ export const systemOperations = {
     summary: 'Revoke an API key',
     permission: 'keys:admin',
     routes: [{ method: 'DELETE', path: '/keys/{id}' }],
-    idempotent: true,
+    idempotent: false,
     destructive: true,
     refs: { id: 'key' },
     input: z.object({ id }),

@@ -99,6 +99,11 @@ export class Access {
     return { ...this.#directory.agent(this.#settings.tenant, 'operator'), role: 'admin' }
   }
 
+  /** Who asks a public question without a credential. */
+  anonymous(): Caller {
+    return { ...this.operator(), name: 'anonymous', role: 'viewer' }
+  }
+
   authorise(caller: Caller, permission: Permission): void {
     if (permission === 'public' || roleGrants[caller.role].includes(permission)) return
     throw new CadreError('forbidden', { reason: `The role ${caller.role} lacks ${permission}.`, permission })

@@ -37,11 +37,14 @@ export interface Context {
   readonly idempotencyKey: string | undefined
   /** The socket the call came on, if any. */
   readonly session: Session | undefined
+  /** The raw body of an upload. */
+  readonly upload: AsyncIterable<Uint8Array> | undefined
   /** Streaming operations hand their deltas out here; they are not durable. */
-  readonly delta: ((data: unknown) => void) | undefined
+  readonly delta: ((index: number, data: unknown) => void) | undefined
   /**
    * The one way to change state: runs `work` in a transaction together with the idempotency row and the log entries it emits, and
-   * answers its value with a receipt. The receipt is null when nothing was emitted: nothing changed.
+   * answers its value with a receipt. The receipt is null when nothing was emitted: nothing changed. `keyed: false` is for operations
+   * whose idempotency is their own record.
    */
-  write<T extends object>(work: (tx: WriteTx) => Promise<T>): Promise<T & { receipt: Receipt | null }>
+  write<T extends object>(work: (tx: WriteTx) => Promise<T>, options?: { keyed: false }): Promise<T & { receipt: Receipt | null }>
 }

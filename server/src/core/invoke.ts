@@ -32,7 +32,8 @@ export interface Call {
   idempotencyKey?: string | undefined
   session?: Session | undefined
   signal?: AbortSignal | undefined
-  delta?: ((data: unknown) => void) | undefined
+  upload?: AsyncIterable<Uint8Array> | undefined
+  delta?: ((index: number, data: unknown) => void) | undefined
 }
 
 export interface Door {
@@ -85,18 +86,23 @@ export function makeDoor(parts: DoorParts, handlers: () => Handlers): Door {
   function context(operation: Context['operation'], call: Call, hash: () => string): Context {
     const { caller } = call
     const trace = call.trace ?? parts.newTrace()
-    const key = operation !== 'engine' && operations[operation].kind === 'command' ? call.idempotencyKey : undefined
     return {
       caller,
       tenant: caller.tenant,
       operation,
       trace,
       signal: call.signal ?? neverAborted,
-      idempotencyKey: key,
+      idempotencyKey: call.idempotencyKey,
       session: call.session,
+      upload: call.upload,
       delta: call.delta,
-      write: (work) =>
+      write: (work, options) =>
         database.transaction(async (tx) => {
+          // An operation that is idempotent by nature needs no record of its keys.
+          const key =
+            operation === 'engine' || operations[operation].idempotent || options?.keyed === false
+              ? undefined
+              : call.idempotencyKey
           const prior = key === undefined ? undefined : await earlier(caller, operation, key, hash())
           if (prior) return prior as never
           const entries: NewEntry[] = []

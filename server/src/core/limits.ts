@@ -7,7 +7,8 @@ const maxKeys = 10_000
 
 /** Serialises a value once; refuses what is too large, too deep or has too many keys. `field` names it in the refusal. */
 export function serialise(value: unknown, field: string, maxBytes: number): string {
-  if (value === undefined) throw new CadreError('invalid_request', {}, { fields: [{ pointer: `/${field}`, detail: 'This field is required.' }] })
+  if (value === undefined)
+    throw new CadreError('invalid_request', {}, { fields: [{ pointer: `/${field}`, detail: 'This field is required.' }] })
   if (value !== null && typeof value === 'object') checkShape(value, field)
   const text = JSON.stringify(value)
   // Three bytes a unit is the most UTF-8 can take; only near the limit is the exact size worth counting.

@@ -113,4 +113,5 @@ async function syncFolder(folder: string): Promise<void> {
 
 const codeOf = (error: unknown) => (error as { code?: unknown } | null)?.code
 const isMissing = (error: unknown) => codeOf(error) === 'ENOENT'
-const asCadreError = (error: unknown) => (codeOf(error) === 'ENOSPC' ? new CadreError('storage_full', {}, { cause: error }) : error)
+const asCadreError = (error: unknown) =>
+  codeOf(error) === 'ENOSPC' ? new CadreError('storage_full', {}, { cause: error }) : error

@@ -90,7 +90,10 @@ function* wordsOf(text: string): Generator<string> {
 function fold(text: string): string {
   // biome-ignore lint: the range is all of ASCII, which needs no folding of accents
   if (/^[\x00-\x7f]*$/.test(text)) return text.toLowerCase()
-  return text.normalize('NFKD').toLowerCase().replaceAll(/\p{M}+/gu, '')
+  return text
+    .normalize('NFKD')
+    .toLowerCase()
+    .replaceAll(/\p{M}+/gu, '')
 }
 
 /** FNV-1a with a final mix, so that the low bit (the sign) and the rest (the slot) do not depend on each other. */

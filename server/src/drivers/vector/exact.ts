@@ -31,7 +31,12 @@ interface Scope {
 
 const nextTurn = () => new Promise((done) => setImmediate(done))
 
-export function makeExactIndex({ dimensions, source, maxBytes = 256 * 1024 * 1024, pause = nextTurn }: ExactOptions): VectorIndex {
+export function makeExactIndex({
+  dimensions,
+  source,
+  maxBytes = 256 * 1024 * 1024,
+  pause = nextTurn,
+}: ExactOptions): VectorIndex {
   // In the order of their last search.
   const scopes = new Map<string, Scope>()
 
@@ -41,7 +46,14 @@ export function makeExactIndex({ dimensions, source, maxBytes = 256 * 1024 * 102
       scopes.delete(name)
       scopes.set(name, scope)
     } else {
-      scope = { loading: undefined, gone: new Set(), positions: new Map(), ids: new Float64Array(0), vectors: new Float32Array(0), count: 0 }
+      scope = {
+        loading: undefined,
+        gone: new Set(),
+        positions: new Map(),
+        ids: new Float64Array(0),
+        vectors: new Float32Array(0),
+        count: 0,
+      }
       scopes.set(name, scope)
       scope.loading = load(name, scope)
     }
@@ -172,4 +184,3 @@ function dot(vectors: Float32Array, offset: number, query: Float32Array): number
   for (; at < length; at++) a += (vectors[offset + at] as number) * (query[at] as number)
   return a + b + c + d
 }
-

@@ -52,11 +52,11 @@ export interface Agents {
 
 interface Profile {
   name: string
-  type: string
-  capabilities: string[]
+  type?: string | undefined
+  capabilities?: string[] | undefined
   description?: string | undefined
   metadata?: Record<string, unknown> | undefined
-  concurrency: number
+  concurrency?: number | undefined
 }
 
 const lastSeenFlush = 10_000
@@ -184,17 +184,18 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     const former = existing && registry.get(existing.id)
     const revived =
       former === undefined || former.status === 'terminated' || former.status === 'stopping' || former.status === 'failed'
+    const type = profile.type ?? former?.type ?? 'custom'
     const row: AgentRow = {
       tenant: context.tenant,
       id: principal.id,
-      type: profile.type,
-      type_key: canonical(profile.type),
+      type,
+      type_key: canonical(type),
       status: managed ? 'starting' : revived || former.status === 'starting' ? 'idle' : former.status,
-      capabilities: profile.capabilities,
-      description: profile.description ?? null,
+      capabilities: profile.capabilities ?? former?.capabilities ?? [],
+      description: profile.description ?? former?.description ?? null,
       managed: managed || (former?.managed === true && !revived),
       desired: managed ? 'running' : revived ? null : (former?.desired ?? null),
-      concurrency: profile.concurrency,
+      concurrency: profile.concurrency ?? former?.concurrency ?? 1,
       metadata: profile.metadata ?? former?.metadata ?? {},
       last_seen: former?.last_seen ?? null,
       created_at: former?.created_at ?? clock.now(),

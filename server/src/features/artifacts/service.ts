@@ -25,7 +25,11 @@ export interface Artifacts {
   /** Stores what a raw request body brings. Rejects with `too_large` past the limit of the blob driver. */
   store(context: Context, body: AsyncIterable<Uint8Array> | Uint8Array, meta: ArtifactMeta): Promise<Stored>
   /** The bytes of an artifact of the caller's tenant, or part of them: `end` is not included. */
-  open(context: Pick<Context, 'tenant'>, id: string, range?: ByteRange): Promise<{ artifact: OutputOf<'artifacts.get'>; body: Readable }>
+  open(
+    context: Pick<Context, 'tenant'>,
+    id: string,
+    range?: ByteRange,
+  ): Promise<{ artifact: OutputOf<'artifacts.get'>; body: Readable }>
 }
 
 export function makeArtifacts({ database, directory, clock, blobs }: ArtifactsParts): Artifacts {
@@ -102,5 +106,9 @@ function position(cursor: string | undefined): Before | undefined {
   if (key === undefined) return undefined
   const parts = /^(\d+)\/([0-9a-f]{64})$/.exec(String(key))
   if (parts) return { created_at: Number(parts[1]), id: parts[2] as string }
-  throw new CadreError('invalid_request', {}, { fields: [{ pointer: '/cursor', detail: 'Pass the `next` of an earlier page unchanged.' }] })
+  throw new CadreError(
+    'invalid_request',
+    {},
+    { fields: [{ pointer: '/cursor', detail: 'Pass the `next` of an earlier page unchanged.' }] },
+  )
 }

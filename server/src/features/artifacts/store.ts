@@ -36,7 +36,13 @@ export async function saveArtifact(tx: Tx, row: ArtifactRow): Promise<void> {
 }
 
 /** Newest first. */
-export function listArtifacts(reader: Reader, tenant: number, task: string | undefined, before: Before | undefined, limit: number) {
+export function listArtifacts(
+  reader: Reader,
+  tenant: number,
+  task: string | undefined,
+  before: Before | undefined,
+  limit: number,
+) {
   const conditions = [
     sql`tenant = ${tenant}`,
     task === undefined ? undefined : sql`id in (select artifact from artifact_tasks where tenant = ${tenant} and task = ${task})`,

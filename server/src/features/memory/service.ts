@@ -8,10 +8,21 @@ import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { serialise } from '../../core/limits.ts'
-import { decodeCursor, numberCursor, toPage } from '../../core/paging.ts'
+import { decodeCursor, encodeCursor, numberCursor } from '../../core/paging.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { isOperator, mayReadRow, mayWriteRow, owns, toAccessControl, toLists } from './grants.ts'
-import { type MemoryRow, findExpired, findMemory, findVersion, listMemory, listVersions, saveMemory } from './store.ts'
+import {
+  type MemoryRow,
+  type Sized,
+  findExpired,
+  findMemory,
+  findVersion,
+  listMemory,
+  listVersions,
+  readMemory,
+  readVersions,
+  saveMemory,
+} from './store.ts'
 
 export { type AccessControl, mayRead } from './grants.ts'
 
@@ -36,6 +47,7 @@ export interface Memory {
 
 const maxValueBytes = 1024 * 1024
 const maxMetadataBytes = 64 * 1024
+const maxPageChars = 8 * 1024 * 1024
 const sweepEvery = 60_000
 const sweepRows = 500
 const tombstone = 'null'
@@ -113,7 +125,13 @@ export function makeMemory(parts: MemoryParts): Memory {
     throw new CadreError('version_mismatch', { key, version, value, deleted: !live, expected })
   }
 
-  async function set(context: Context, tx: WriteTx, input: ParsedInputOf<'memory.set'>, value: string, metadata: string | undefined) {
+  async function set(
+    context: Context,
+    tx: WriteTx,
+    input: ParsedInputOf<'memory.set'>,
+    value: string,
+    metadata: string | undefined,
+  ) {
     const { key } = input
     const now = clock.now()
     let row = await findMemory(tx, context.tenant, key)
@@ -123,7 +141,9 @@ export function makeMemory(parts: MemoryParts): Memory {
     const unowned = row === undefined || (row.deleted === 1 && row.readers === null && row.writers === null)
     const mayOwn = unowned || owns(context, row as MemoryRow)
     if (input.access_control && !mayOwn) {
-      throw new CadreError('forbidden', { reason: `Only ${nameOf((row as MemoryRow).created_by)}, who created ${key}, may change who may use it.` })
+      throw new CadreError('forbidden', {
+        reason: `Only ${nameOf((row as MemoryRow).created_by)}, who created ${key}, may change who may use it.`,
+      })
     }
     const begins = row === undefined || (row.deleted === 1 && mayOwn)
     const next: MemoryRow = {
@@ -156,15 +176,13 @@ export function makeMemory(parts: MemoryParts): Memory {
   }
 
   async function purgeExpired(): Promise<number> {
-    const due = await findExpired(database, clock.now(), sweepRows)
-    if (due.length === 0) return 0
     const engine = parts.engine()
+    const due = await findExpired(database, engine.tenant, clock.now(), sweepRows)
+    if (due.length === 0) return 0
     let written = 0
-    // A log entry carries the tenant of its actor, and the engine acts for one tenant.
-    const own = due.filter((row) => row.tenant === engine.tenant)
     await engine.write(async (tx) => {
-      for (const { tenant, key } of own) {
-        const row = await findMemory(tx, tenant, key)
+      for (const { key } of due) {
+        const row = await findMemory(tx, engine.tenant, key)
         if (!row || !isExpired(row)) continue
         await save(tx, buried(row, engine.caller.id))
         written += 1
@@ -212,7 +230,7 @@ export function makeMemory(parts: MemoryParts): Memory {
 
     'memory.list': async (context, { prefix, limit, cursor }) => {
       const before = decodeCursor(cursor)
-      const rows = await listMemory(database, database.dialect, {
+      const found = await listMemory(database, database.dialect, {
         tenant: context.tenant,
         prefix,
         before: before === undefined ? undefined : String(before),
@@ -220,26 +238,26 @@ export function makeMemory(parts: MemoryParts): Memory {
         now: clock.now(),
         limit: limit + 1,
       })
-      return toPage(rows, limit, (row) => row.id, view)
+      const { ids, next } = fit(found, limit)
+      const rows = await readMemory(database, database.dialect, context.tenant, ids)
+      return { items: rows.map(view), next }
     },
 
     'memory.history': async (context, { key, limit, cursor }) => {
       await readable(context, key)
-      const rows = await listVersions(database, context.tenant, key, numberCursor(cursor), limit + 1)
-      return toPage(
-        rows,
-        limit,
-        (row) => row.version,
-        (row) => ({
-          key,
-          version: row.version,
-          value: JSON.parse(row.value),
-          deleted: row.deleted === 1,
-          updated_by: nameOf(row.updated_by),
-          task_id: row.task,
-          updated_at: iso(row.updated_at),
-        }),
-      )
+      const found = await listVersions(database, context.tenant, key, numberCursor(cursor), limit + 1)
+      const { ids, next } = fit(found, limit)
+      const rows = await readVersions(database, database.dialect, context.tenant, key, ids)
+      const items = rows.map((row) => ({
+        key,
+        version: row.version,
+        value: JSON.parse(row.value),
+        deleted: row.deleted === 1,
+        updated_by: nameOf(row.updated_by),
+        task_id: row.task,
+        updated_at: iso(row.updated_at),
+      }))
+      return { items, next }
     },
   }
 
@@ -252,6 +270,19 @@ export function makeMemory(parts: MemoryParts): Memory {
       await sweeping
     },
   }
+}
+
+/** Cuts a page where its values would outgrow `maxPageChars`; one always fits. */
+function fit(found: readonly Sized[], limit: number): { ids: (string | number)[]; next: string | null } {
+  let chars = 0
+  let count = 0
+  for (const { size } of found.slice(0, limit)) {
+    chars += size
+    if (count > 0 && chars > maxPageChars) break
+    count += 1
+  }
+  const last = found[count - 1]
+  return { ids: found.slice(0, count).map(({ at }) => at), next: count < found.length && last ? encodeCursor(last.at) : null }
 }
 
 const missing = (key: string) => new CadreError('not_found', { entity: 'memory key', id: key })

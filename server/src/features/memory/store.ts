@@ -64,8 +64,15 @@ export interface ListQuery {
 // Sorts after every text that begins with the same letters.
 const last = '\u{10ffff}'
 
-/** Keys that exist, the newest first. */
-export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): Promise<MemoryRow[]> {
+export interface Sized {
+  /** What a cursor names. */
+  at: string | number
+  /** Characters of the value. */
+  size: number
+}
+
+/** Ids of the keys that exist, the newest first. Values can be large, so they are read only once it is known how many fit a page. */
+export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): Promise<Sized[]> {
   const { tenant, prefix, before, now } = query
   const conditions = [
     sql`tenant = ${tenant}`,
@@ -77,7 +84,19 @@ export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): 
       ? undefined
       : sql`(readers is null or created_by = ${query.reader} or ${dialect.jsonArrayHas('readers', query.reader)})`,
   ]
-  return reader.all<MemoryRow>(sql`select ${columns} from memory ${sql.where(conditions)} order by id desc limit ${query.limit}`)
+  return reader.all<Sized>(
+    sql`select id as at, length(value) as size from memory ${sql.where(conditions)} order by id desc limit ${query.limit}`,
+  )
+}
+
+export function readMemory(
+  reader: Reader,
+  dialect: Dialect,
+  tenant: number,
+  ids: readonly (string | number)[],
+): Promise<MemoryRow[]> {
+  return reader.all<MemoryRow>(sql`select ${columns} from memory
+    where tenant = ${tenant} and id in ${dialect.values(JSON.stringify(ids))} order by id desc`)
 }
 
 export function findVersion(reader: Reader, tenant: number, key: string, version: number): Promise<VersionRow | undefined> {
@@ -85,20 +104,33 @@ export function findVersion(reader: Reader, tenant: number, key: string, version
     where tenant = ${tenant} and key = ${key} and version = ${version}`)
 }
 
-/** Newest first. */
-export function listVersions(reader: Reader, tenant: number, key: string, before: number | undefined, limit: number) {
-  const conditions = [
-    sql`tenant = ${tenant}`,
-    sql`key = ${key}`,
-    before === undefined ? undefined : sql`version < ${before}`,
-  ]
-  return reader.all<VersionRow>(
-    sql`select ${versionColumns} from memory_versions ${sql.where(conditions)} order by version desc limit ${limit}`,
+/** Versions of a key, newest first, with their sizes. */
+export function listVersions(
+  reader: Reader,
+  tenant: number,
+  key: string,
+  before: number | undefined,
+  limit: number,
+): Promise<Sized[]> {
+  const conditions = [sql`tenant = ${tenant}`, sql`key = ${key}`, before === undefined ? undefined : sql`version < ${before}`]
+  return reader.all<Sized>(
+    sql`select version as at, length(value) as size from memory_versions ${sql.where(conditions)} order by version desc limit ${limit}`,
   )
 }
 
-/** Rows whose time is over, the longest first. */
-export function findExpired(reader: Reader, now: number, limit: number): Promise<MemoryRow[]> {
-  return reader.all<MemoryRow>(sql`select ${columns} from memory
-    where expires_at is not null and expires_at <= ${now} order by expires_at limit ${limit}`)
+export function readVersions(
+  reader: Reader,
+  dialect: Dialect,
+  tenant: number,
+  key: string,
+  versions: readonly (string | number)[],
+) {
+  return reader.all<VersionRow>(sql`select ${versionColumns} from memory_versions
+    where tenant = ${tenant} and key = ${key} and version in ${dialect.values(JSON.stringify(versions))} order by version desc`)
+}
+
+/** Keys whose time is over, the longest first. */
+export function findExpired(reader: Reader, tenant: number, now: number, limit: number): Promise<{ key: string }[]> {
+  return reader.all<{ key: string }>(sql`select key from memory
+    where expires_at is not null and expires_at <= ${now} and tenant = ${tenant} order by expires_at limit ${limit}`)
 }

@@ -289,7 +289,11 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
       const agent = directory.byId(inboxOwner(context, input.agent))
       await context.write(async (tx) => {
         if (await addSubscription(tx, context.tenant, agent.id, input.topic)) {
-          tx.emit({ type: 'topic.subscribed', subject: agent.publicId, data: { agent_id: agent.publicId, agent: agent.name, topic: input.topic } })
+          tx.emit({
+            type: 'topic.subscribed',
+            subject: agent.publicId,
+            data: { agent_id: agent.publicId, agent: agent.name, topic: input.topic },
+          })
           tx.afterCommit(() => subscriptions.add(context.tenant, agent.id, input.topic))
         }
         return {}
@@ -301,7 +305,11 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
       const agent = directory.byId(inboxOwner(context, input.agent))
       await context.write(async (tx) => {
         if (await removeSubscription(tx, context.tenant, agent.id, input.topic)) {
-          tx.emit({ type: 'topic.unsubscribed', subject: agent.publicId, data: { agent_id: agent.publicId, agent: agent.name, topic: input.topic } })
+          tx.emit({
+            type: 'topic.unsubscribed',
+            subject: agent.publicId,
+            data: { agent_id: agent.publicId, agent: agent.name, topic: input.topic },
+          })
           tx.afterCommit(() => subscriptions.remove(context.tenant, agent.id, input.topic))
         }
         return {}

@@ -12,6 +12,7 @@ import {
   readyTasks,
 } from './store.ts'
 import {
+  type Assignment,
   CadreError,
   type ParsedInputOf,
   type Receipt,
@@ -24,7 +25,7 @@ import {
   toPriority,
 } from '@cadre/contract'
 import { iso, isoOrNull } from '../../core/clock.ts'
-import type { Context, WriteTx } from '../../core/context.ts'
+import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { serialise } from '../../core/limits.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
@@ -56,6 +57,8 @@ export interface Tasks {
   handlers: Pick<Handlers, Names>
   engine: Engine
   counts(tenant: number): Promise<Record<string, number>>
+  /** What an agent holds under a live lease, for one that returns. */
+  heldBy(caller: Caller): Promise<Assignment[]>
   close(): Promise<void>
 }
 
@@ -471,6 +474,10 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     handlers,
     engine,
     counts: async (tenant) => Object.fromEntries((await countByState(database, tenant)).map((row) => [row.state, row.count])),
+    heldBy: async (caller) =>
+      (await heldBy(database, caller.tenant, caller.id))
+        .filter((row) => row.lease_until !== null)
+        .map((row) => engine.assignment(row)),
     close: () => engine.close(),
   }
 }

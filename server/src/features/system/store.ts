@@ -1,0 +1,72 @@
+import type { Database, Tx } from '../../drivers/database/port.ts'
+import { type Sql, sql } from '../../drivers/database/sql.ts'
+
+export interface LogRow {
+  seq: number
+  tenant: number
+  type: string
+  schema_version: number
+  at: number
+  actor: number
+  subject: string | null
+  trace: string | null
+  body: string
+  kind: string | null
+}
+
+/** Whole rows: a message is its log entry and is shown from it. */
+export const readLog = (
+  database: Database,
+  tenant: number,
+  after: number,
+  types: readonly string[] | undefined,
+  limit: number,
+): Promise<LogRow[]> =>
+  database.all<LogRow>(
+    sql`select * from log ${sql.where([
+      sql`seq > ${after}`,
+      sql`tenant = ${tenant}`,
+      types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
+    ])} order by seq limit ${limit}`,
+  )
+
+export interface KeyRow {
+  id: string
+  principal: number
+  role: string
+  name: string
+  created_at: number
+  last_used_at: number | null
+}
+
+export const listKeys = (database: Database, tenant: number, before: string | undefined, limit: number): Promise<KeyRow[]> =>
+  database.all<KeyRow>(
+    sql`select id, principal, role, name, created_at, last_used_at from credentials ${sql.where([
+      sql`tenant = ${tenant}`,
+      sql`role <> 'agent'`,
+      before === undefined ? undefined : sql`id < ${before}`,
+    ])} order by id desc limit ${limit}`,
+  )
+
+export async function removeKey(tx: Tx, tenant: number, id: string): Promise<boolean> {
+  return (await tx.run(sql`delete from credentials where tenant = ${tenant} and id = ${id} and role <> 'agent'`)) === 1
+}
+
+export async function hasKeys(database: Database, tenant: number): Promise<boolean> {
+  return (
+    (await database.get(sql`select 1 as yes from credentials where tenant = ${tenant} and role = 'admin' limit 1`)) !== undefined
+  )
+}
+
+export async function countMessages(database: Database, tenant: number): Promise<number> {
+  return count(database, sql`select count(*) as count from log where tenant = ${tenant} and kind is not null`)
+}
+
+const count = async (database: Database, query: Sql): Promise<number> =>
+  (await database.get<{ count: number }>(query))?.count ?? 0
+
+/** Answers given under a key are kept a day at least. */
+export async function purgeIdempotency(tx: Tx, before: number): Promise<number> {
+  return tx.run(sql`delete from idempotency where (tenant, actor, operation, key) in
+    (select tenant, actor, operation, key from idempotency where at < ${before} order by at limit 5000)`)
+}

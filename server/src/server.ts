@@ -1,0 +1,383 @@
+/** Composition root: config -> drivers -> features -> surfaces. Everything started is closed in reverse order. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CadreError } from '@cadre/contract'
+import fastify from 'fastify'
+import type { Config } from './config.ts'
+import { prepareFolder } from './config.ts'
+import { Access } from './core/access.ts'
+import { type Clock, makeIds, systemClock } from './core/clock.ts'
+import type { Caller, Principal } from './core/context.ts'
+import { Directory } from './core/directory.ts'
+import { EventLog } from './core/events.ts'
+import { type Handlers, makeDoor } from './core/invoke.ts'
+import { type Logger, makeLogger } from './core/logger.ts'
+import { Secret, makeKeyring, newServerSecret, randomToken } from './core/secrets.ts'
+import { Sessions } from './core/sessions.ts'
+import { openFsBlobs } from './drivers/blob/fs.ts'
+import { migrate } from './drivers/database/migrate.ts'
+import type { Database, Tx } from './drivers/database/port.ts'
+import { sql } from './drivers/database/sql.ts'
+import { openSqlite } from './drivers/database/sqlite.ts'
+import { makeLexicalEmbedder } from './drivers/embedding/lexical.ts'
+import { selectModel } from './drivers/model/providers.ts'
+import { makeExactIndex } from './drivers/vector/exact.ts'
+import { Runner } from './features/agents/runner.ts'
+import { type Agents, makeAgents } from './features/agents/service.ts'
+import { makeArtifacts } from './features/artifacts/service.ts'
+import { isStopWord, makeKnowledge } from './features/knowledge/service.ts'
+import { makeMemory } from './features/memory/service.ts'
+import { type Messages, makeMessages } from './features/messages/service.ts'
+import { makeModels } from './features/models/service.ts'
+import { makeSystem } from './features/system/service.ts'
+import { type Tasks, makeTasks } from './features/tasks/service.ts'
+import { makeTools } from './features/tools/service.ts'
+import { servePages } from './surfaces/pages.ts'
+import { forwardEvents } from './surfaces/push.ts'
+import { serveRest } from './surfaces/rest.ts'
+import { serveSockets } from './surfaces/websocket.ts'
+import { version } from './version.ts'
+
+export interface ServerOptions {
+  config: Config
+  clock?: Clock
+  random?: () => number
+  logger?: Logger
+  /** Program and arguments that start a worker process. */
+  workerCommand: readonly [string, ...string[]]
+  /** Folder with the built pages. */
+  assets: string
+  validateOutput?: boolean
+}
+
+export interface RunningServer {
+  readonly url: string
+  readonly port: number
+  /** Shown once, on the first start in required mode. */
+  readonly adminKey: string | undefined
+  /** A fresh one-time link that signs a browser in. */
+  signInUrl(): string
+  /** Process id of a managed agent's worker, while it runs. */
+  workerPid(agent: string): number | undefined
+  close(): Promise<void>
+}
+
+const tenantName = 'default'
+
+/** Starts the whole server; resolves when it answers. Rejects with a sentence when the folder is held or the port is taken. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { config } = options
+  const clock = options.clock ?? systemClock
+  const logger = options.logger ?? makeLogger(config.logLevel)
+  const closers: (() => unknown)[] = []
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  try {
+    return await compose(options, clock, logger, closers, closeAll)
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+async function compose(
+  options: ServerOptions,
+  clock: Clock,
+  logger: Logger,
+  closers: (() => unknown)[],
+  closeAll: () => Promise<void>,
+): Promise<RunningServer> {
+  const { config } = options
+  const random = options.random ?? Math.random
+  const newId = makeIds(clock)
+  prepareFolder(config.data)
+  const database = openSqlite(config.data)
+  closers.push(() => database.close())
+  await migrate(database)
+  const { tenant, storeEpoch } = await foundStore(database)
+  const log = await EventLog.open(database, clock)
+  const directory = await Directory.open(database, clock)
+  await directory.ensure(tenant, 'person', 'operator', newId('usr'))
+  const system: Principal = await directory.ensure(tenant, 'system', 'cadre', newId('sys'))
+  const keyring = makeKeyring(serverSecret(config.data))
+  const access = new Access(database, directory, keyring, clock, { mode: config.auth, allowedHosts: config.allowedHosts, tenant })
+  const sessions = new Sessions()
+  const blobFolder = config.data === ':memory:' ? temporaryFolder(closers) : join(config.data, 'blobs')
+  const blobs = await openFsBlobs({ folder: blobFolder })
+
+  const newTrace = () => `00-${hex(16)}-${hex(8)}-01`
+  let handlers: Handlers | undefined
+  const door = makeDoor(
+    { database, log, access, clock, keyring, logger, storeEpoch, newTrace, validateOutput: options.validateOutput ?? false },
+    () => handlers as Handlers,
+  )
+  const engineCaller: Caller = { ...system, role: 'admin' }
+  const engine = () => door.engine(engineCaller)
+
+  // Features that ask each other at run time are handed over late; none imports another's store.
+  let messages: Messages | undefined
+  let tasks: Tasks | undefined
+  const agents: Agents = await makeAgents({
+    database,
+    directory,
+    access,
+    sessions,
+    clock,
+    newId,
+    engine,
+    inboxDepths: async (_tenant, ids) => new Map(ids.map((id) => [id, messages?.deliveries.depth(id) ?? 0])),
+    renewLeases: (agent, leases) => (tasks as Tasks).engine.renew(tenant, agent, leases),
+  })
+  closers.push(() => agents.close())
+  const checkLease = (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) =>
+    (tasks as Tasks).engine.checkLease(tx, write)
+  messages = await makeMessages({
+    database,
+    directory,
+    clock,
+    log,
+    sessions,
+    epoch: storeEpoch,
+    random,
+    engine,
+    checkLease,
+    everyone: (of) =>
+      agents.registry
+        .list(of)
+        .filter((agent) => agent.status !== 'terminated')
+        .map((agent) => agent.id),
+  })
+  const inbox = messages
+  closers.push(() => inbox.close())
+  tasks = await makeTasks({
+    database,
+    directory,
+    clock,
+    sessions,
+    agents,
+    epoch: storeEpoch,
+    random,
+    engine,
+    leaseMs: config.leaseMs,
+    newId,
+  })
+  const work = tasks
+  closers.push(() => work.close())
+  const memory = makeMemory({
+    database,
+    directory,
+    clock,
+    newId,
+    engine,
+    checkLease: (tx, claim) => checkLease(tx, { task: claim.task_id, lease: claim.lease, caller: claim.caller }),
+  })
+  closers.push(() => memory.close())
+  const embedder = makeLexicalEmbedder({ isStopWord })
+  const knowledge = await makeKnowledge({
+    database,
+    directory,
+    clock,
+    newId,
+    embedder,
+    makeIndex: (source) => makeExactIndex({ dimensions: embedder.dimensions, source }),
+    report: (message, cause) => logger.error(message, { cause }),
+  })
+  closers.push(() => knowledge.close())
+  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease })
+  const artifacts = makeArtifacts({ database, directory, clock, blobs })
+  const model = selectModel(modelSettings(config))
+  closers.push(() => model.close())
+  const models = makeModels({ database, clock, model, checkLease })
+  let url = ''
+  const signInUrl = () => `${url}/sign-in/${access.createLink()}`
+  let runner: Runner | undefined
+  const systemFeature = makeSystem({
+    database,
+    directory,
+    clock,
+    log,
+    access,
+    sessions,
+    agents,
+    messages,
+    tasks,
+    version,
+    newId,
+    signInUrl,
+    knowledgeCounts: async () => ({ documents: 0, chunks: 0 }),
+    memoryCount: async () => 0,
+    components: () => [
+      { name: 'bus', status: 'ok', detail: 'memory' },
+      { name: 'model', status: 'ok', detail: `${model.provider}/${model.model}` },
+      { name: 'workers', status: 'ok', detail: `${runner?.running ?? 0} running` },
+    ],
+  })
+  closers.push(() => systemFeature.close())
+  handlers = {
+    ...agents.handlers,
+    ...messages.handlers,
+    ...tasks.handlers,
+    ...memory.handlers,
+    ...knowledge.handlers,
+    ...tools.handlers,
+    ...artifacts.handlers,
+    ...models.handlers,
+    ...systemFeature.handlers,
+    'artifacts.upload': (context, input) =>
+      context.upload ? artifacts.store(context, context.upload, input) : artifacts.handlers['artifacts.upload'](context, input),
+  }
+
+  // TCP_NODELAY is on by default; keep-alive longer than a poll so that clients reuse connections.
+  const app = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    routerOptions: { maxParamLength: 1024 },
+    bodyLimit: 2 * 1024 * 1024,
+    http: { headersTimeout: 10_000, maxHeaderSize: 16_384 },
+  })
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  let ready = true
+  serveRest(app, {
+    door,
+    access,
+    logger,
+    newTrace,
+    openArtifact: async (id, range) =>
+      (await artifacts.open({ tenant }, id, range && { start: range.start, end: range.end + 1 })).body,
+  })
+  servePages(app, { access, door, version, assets: options.assets, ready: () => ready })
+  const sockets = serveSockets({
+    server: app.server,
+    door,
+    access,
+    directory,
+    sessions,
+    logger,
+    newId,
+    attach: (session, lastSeq) => inbox.deliveries.attach(session, lastSeq),
+    flow: (session, flow) => {
+      if (flow.ack !== undefined) inbox.deliveries.acknowledgeUpTo(session, flow.ack)
+      if (flow.credits !== undefined) inbox.deliveries.addCredits(session, flow.credits)
+    },
+    leasesOf: (caller) => work.heldBy(caller),
+  })
+  const stopForwarding = forwardEvents({ log, sessions, directory })
+  closers.push(stopForwarding)
+  closers.push(() => app.close())
+  closers.push(() => sockets.close())
+  await listen(app, config)
+  const port = (app.server.address() as AddressInfo).port
+  url = `http://${config.host === '127.0.0.1' || config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host}:${port}`
+  const workerUrl = `http://${config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host}:${port}`
+  runner = new Runner({
+    database,
+    directory,
+    access,
+    clock,
+    agents,
+    logger,
+    engine,
+    command: options.workerCommand,
+    url: () => workerUrl,
+    restartMs: config.workerRestartMs,
+  })
+  const workers = runner
+  closers.push(() => workers.close())
+  workers.resume()
+  await engine().write(async (tx) => {
+    tx.emit({ type: 'system.started', subject: null, data: { version, store_epoch: storeEpoch } })
+    return {}
+  })
+  const adminKey = config.auth === 'required' && !(await systemFeature.hasAdminKey(tenant)) ? await firstKey() : undefined
+
+  async function firstKey(): Promise<string> {
+    const { key } = await door.invoke('keys.create', { name: 'admin', role: 'admin' }, { caller: engineCaller })
+    return key
+  }
+
+  let closing: Promise<void> | undefined
+  return {
+    url,
+    port,
+    adminKey,
+    signInUrl,
+    workerPid: (name) => {
+      const principal = directory.find(tenant, name)
+      return principal && workers.pidOf(principal.id)
+    },
+    close: () => {
+      ready = false
+      return (closing ??= closeAll())
+    },
+  }
+}
+
+async function listen(app: ReturnType<typeof fastify>, config: Config): Promise<void> {
+  try {
+    await app.listen({ host: config.host, port: config.port })
+  } catch (cause) {
+    const { code } = cause as { code?: string }
+    if (code === 'EADDRINUSE')
+      throw new CadreError(
+        'conflict',
+        { reason: `Port ${config.port} is taken; stop what uses it or set CADRE_PORT to another.` },
+        { cause },
+      )
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+      throw new CadreError(
+        'conflict',
+        { reason: `Cadre may not listen on ${config.host}:${config.port} (${code}); set CADRE_HOST and CADRE_PORT.` },
+        { cause },
+      )
+    throw cause
+  }
+}
+
+/** The tenant and the epoch of the store, made on its first start. */
+async function foundStore(database: Database): Promise<{ tenant: number; storeEpoch: string }> {
+  return database.transaction(async (tx) => {
+    await tx.run(sql`insert into tenants (id, name) values (1, ${tenantName}) on conflict do nothing`)
+    await tx.run(sql`insert into meta (key, value) values ('store_epoch', ${hex(4)}) on conflict do nothing`)
+    const row = await tx.get<{ value: string }>(sql`select value from meta where key = 'store_epoch'`)
+    return { tenant: 1, storeEpoch: (row as { value: string }).value }
+  })
+}
+
+/** The server's own secret stands beside the store, readable by its owner only. */
+function serverSecret(folder: string): Secret {
+  if (folder === ':memory:') return new Secret(newServerSecret())
+  const path = join(folder, 'secret.key')
+  try {
+    return new Secret(readFileSync(path, 'utf8').trim())
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOENT') throw error
+    const fresh = newServerSecret()
+    writeFileSync(path, `${fresh}\n`, { mode: 0o600, flag: 'wx' })
+    return new Secret(fresh)
+  }
+}
+
+function temporaryFolder(closers: (() => unknown)[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'cadre-blobs-'))
+  closers.push(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function modelSettings(config: Config): Parameters<typeof selectModel>[0] {
+  const { openai, anthropic, google, compatible, preferred } = config.model
+  const reveal = (secret: Secret) => () => secret.reveal()
+  return {
+    openai: openai && { apiKey: reveal(openai.apiKey), baseUrl: openai.baseUrl },
+    anthropic: anthropic && { apiKey: reveal(anthropic.apiKey) },
+    google: google && { apiKey: reveal(google.apiKey) },
+    compatible: compatible && { url: compatible.url, apiKey: compatible.apiKey && reveal(compatible.apiKey) },
+    preferred,
+  }
+}
+
+const hex = (bytes: number): string => Buffer.from(randomToken(bytes), 'base64url').toString('hex')

@@ -1,0 +1,28 @@
+import type { IncomingMessage } from 'node:http'
+import type { Credentials } from '../core/access.ts'
+
+const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
+
+/** What the door needs to know of a request, read from its head alone. */
+export function credentialsOf(request: IncomingMessage): Credentials {
+  const { headers, socket } = request
+  const one = (name: string) => {
+    const value = headers[name]
+    return Array.isArray(value) ? value[0] : value
+  }
+  return {
+    authorization: headers.authorization,
+    cookie: headers.cookie,
+    host: headers.host,
+    origin: one('origin'),
+    fetchSite: one('sec-fetch-site'),
+    forwarded: proxyHeaders.some((name) => headers[name] !== undefined),
+    loopback: isLoopback(socket.remoteAddress),
+  }
+}
+
+function isLoopback(address: string | undefined): boolean {
+  if (address === undefined) return false
+  const plain = address.startsWith('::ffff:') ? address.slice(7) : address
+  return plain === '::1' || plain.startsWith('127.')
+}
