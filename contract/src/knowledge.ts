@@ -63,13 +63,17 @@ export const knowledgeOperations = {
     refs: { collection: 'collection', artifact: 'artifact' },
     aliases: { text: 'content', collection_name: 'collection' },
     input: z.object({
-      content: z.string().min(1).max(20_000_000),
+      content: z.string().min(1).max(20_000_000).optional(),
       title: z.string().max(500).optional(),
       source: z.string().max(2000).optional(),
       collection: collectionName.default('default'),
       tags: z.array(z.string().min(1).max(64)).max(64).default([]),
       private: z.boolean().default(false),
-      artifact: z.string().max(128).optional(),
+      artifact: z
+        .string()
+        .max(128)
+        .optional()
+        .meta({ description: 'Artifact the text belongs to; without content, its bytes are the text, as UTF-8.' }),
       metadata: metadata.optional(),
     }),
     output: document.extend({ receipt }),
@@ -120,6 +124,19 @@ export const knowledgeOperations = {
     refs: { id: 'document' },
     input: z.object({ id }),
     output: document.extend({ content: z.string() }),
+  }),
+  chunks: operation({
+    name: 'knowledge.chunks',
+    kind: 'query',
+    summary: 'List the passages of a document',
+    description: 'In their order; start and end are UTF-16 offsets into the text of the document.',
+    permission: 'knowledge:read',
+    routes: [{ method: 'GET', path: '/knowledge/{id}/chunks' }],
+    idempotent: true,
+    destructive: false,
+    refs: { id: 'document' },
+    input: z.object({ id, limit, cursor }),
+    output: page(z.object({ chunk: z.number().int(), start: z.number().int(), end: z.number().int(), text: z.string() })),
   }),
   delete: operation({
     name: 'knowledge.delete',

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { CadreError } from '@cadre/contract'
 import fastify from 'fastify'
 import type { Config } from './config.ts'
@@ -175,6 +176,7 @@ async function compose(
     checkLease: (tx, claim) => checkLease(tx, { task: claim.task_id, lease: claim.lease, caller: claim.caller }),
   })
   closers.push(() => memory.close())
+  const artifacts = makeArtifacts({ database, directory, clock, blobs })
   const embedder = makeLexicalEmbedder({ isStopWord })
   const knowledge = await makeKnowledge({
     database,
@@ -183,11 +185,11 @@ async function compose(
     newId,
     embedder,
     makeIndex: (source) => makeExactIndex({ dimensions: embedder.dimensions, source }),
+    readArtifact: async (of, id) => (await buffer((await artifacts.open({ tenant: of }, id)).body)).toString('utf8'),
     report: (message, cause) => logger.error(message, { cause }),
   })
   closers.push(() => knowledge.close())
   const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease })
-  const artifacts = makeArtifacts({ database, directory, clock, blobs })
   const model = selectModel(modelSettings(config))
   closers.push(() => model.close())
   const models = makeModels({ database, clock, model, checkLease })
@@ -207,8 +209,8 @@ async function compose(
     version,
     newId,
     signInUrl,
-    knowledgeCounts: async () => ({ documents: 0, chunks: 0 }),
-    memoryCount: async () => 0,
+    knowledgeCounts: (of) => knowledge.counts(of),
+    memoryCount: (of) => memory.count(of),
     components: () => [
       { name: 'bus', status: 'ok', detail: 'memory' },
       { name: 'model', status: 'ok', detail: `${model.provider}/${model.model}` },
@@ -226,8 +228,6 @@ async function compose(
     ...artifacts.handlers,
     ...models.handlers,
     ...systemFeature.handlers,
-    'artifacts.upload': (context, input) =>
-      context.upload ? artifacts.store(context, context.upload, input) : artifacts.handlers['artifacts.upload'](context, input),
   }
 
   // TCP_NODELAY is on by default; keep-alive longer than a poll so that clients reuse connections.
@@ -238,6 +238,9 @@ async function compose(
     keepAliveTimeout: 65_000,
     routerOptions: { maxParamLength: 1024 },
     bodyLimit: 2 * 1024 * 1024,
+    // Content is any JSON, these two names included; nothing here copies fields by assignment.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
     http: { headersTimeout: 10_000, maxHeaderSize: 16_384 },
   })
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))

@@ -6,6 +6,10 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'start':
     case 'dev':
       return (await import('./start.ts')).start()
+    case 'worker':
+      return (await import('./worker.ts')).worker()
+    case 'demo':
+      return (await import('./demo.ts')).demo(rest)
     default:
       process.stderr.write(`unknown ${command} ${rest.join(' ')}\n`)
       return 2

@@ -36,6 +36,7 @@ export function openSqlite(folder: string): Database {
   let scheduled = false
   let running: Promise<void> | undefined
   let closed = false
+  let closing: Promise<void> | undefined
 
   const schedule = () => {
     if (scheduled || running) return
@@ -105,13 +106,17 @@ export function openSqlite(folder: string): Database {
       durability: ['off', 'normal', 'full', 'extra'][Number(writer.pragma('synchronous'))] ?? 'unknown',
       journal: String(writer.pragma('journal_mode')),
     }),
-    async close() {
+    close() {
       closed = true
-      while (running || queue.length > 0) await (running ?? new Promise((done) => setImmediate(done)))
-      reader?.close()
-      writer.close()
-      lock?.close()
+      return (closing ??= finish())
     },
+  }
+
+  async function finish(): Promise<void> {
+    while (running || queue.length > 0) await (running ?? new Promise((done) => setImmediate(done)))
+    reader?.close()
+    writer.close()
+    lock?.close()
   }
 }
 
@@ -225,6 +230,7 @@ class Transaction implements Tx {
     return this.#open().runMany(text, rows)
   }
   afterCommit(callback: () => void): void {
+    this.#open()
     this.#callbacks.push(callback)
   }
 }

@@ -81,6 +81,7 @@ export function makeArtifacts({ database, directory, clock, blobs }: ArtifactsPa
     },
     handlers: {
       'artifacts.upload': (context, { content, ...meta }) => {
+        if (context.upload) return store(context, context.upload, meta)
         if (content === undefined) {
           const detail = 'Send the bytes as the request body, or text as content.'
           throw new CadreError('invalid_request', {}, { fields: [{ pointer: '/content', detail }] })

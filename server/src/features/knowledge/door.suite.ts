@@ -21,11 +21,11 @@ export interface House {
   operator: Caller
   engine: () => Context
   /** Registers an agent and answers it as a caller. */
-  agent(name: string): Promise<Caller>
-  invoke<N extends OperationName>(caller: Caller, name: N, input: unknown, key?: string): Promise<OutputOf<N>>
-  serve(handlers: Partial<Handlers>): void
+  agent: (name: string) => Promise<Caller>
+  invoke: <N extends OperationName>(caller: Caller, name: N, input: unknown, key?: string) => Promise<OutputOf<N>>
+  serve: (handlers: Partial<Handlers>) => void
   /** Entries of the log of that type, oldest first. */
-  logged(type: string): Promise<{ subject: string; actor: number; task: string | null; data: Record<string, unknown> }[]>
+  logged: (type: string) => Promise<{ subject: string; actor: number; task: string | null; data: Record<string, unknown> }[]>
 }
 
 /** `folder` is `:memory:` unless given. The caller closes the database. */

@@ -25,6 +25,7 @@ async function openKnowledge(
     ...house,
     embedder,
     makeIndex: (source) => makeExactIndex({ dimensions: embedder.dimensions, source }),
+    readArtifact: async (_tenant, id) => `text of artifact ${id}`,
     report: (_message, cause) => failures.push(cause),
   })
   house.serve(knowledge.handlers)
@@ -145,6 +146,19 @@ test('tag and agent leave fewer results, all of them fitting', async (t) => {
   await assert.rejects(found({ agent: 'nobody' }), refused('not_found'))
 })
 
+test('what another keeps private does not crowd out what is shared', async (t) => {
+  const { invoke, ada, bob } = await openKnowledge(t)
+  for (let index = 0; index < 450; index++) await invoke(ada, 'knowledge.add', { content: 'otter otter otter', private: true })
+  const shared = await invoke(ada, 'knowledge.add', {
+    content: 'An otter was seen once in a long text about quite other animals.',
+  })
+  const { items } = await invoke(bob, 'knowledge.search', { query: 'otter' })
+  assert.deepEqual(
+    items.map(({ document_id, parts }) => [document_id, parts.text > 0]),
+    [[shared.id, true]],
+  )
+})
+
 verifies(
   'KNW-03',
   'a date leaves fewer results',
@@ -247,6 +261,16 @@ test('a deleted document is found no more and leaves nothing behind', async (t) 
   await knowledge.settled()
   assert.deepEqual([await count('documents'), await count('chunks'), await count('chunks_text')], [1, 1, 1])
   assert.deepEqual(knowledge.vectors.size().vectors, 1)
+})
+
+test('removals at the same moment are all cleared away', async (t) => {
+  const { invoke, ada, knowledge, count } = await openKnowledge(t)
+  const added = await Promise.all(Array.from({ length: 30 }, (_, at) => invoke(ada, 'knowledge.add', { content: `Text ${at}` })))
+  for (const pair of [added.slice(0, 1), added.slice(1, 12), added.slice(12, 20), added.slice(20)]) {
+    await Promise.all(pair.map(({ id }) => invoke(ada, 'knowledge.delete', { id })))
+  }
+  await knowledge.settled()
+  assert.deepEqual([await count('documents'), await count('chunks')], [0, 0])
 })
 
 test('documents are listed newest first in pages', async (t) => {
@@ -358,9 +382,12 @@ test('what a failure or a crash left half added is cleared away', async (t) => {
   const text = 'The otter swims in the river. '.repeat(8000)
   const first = await openKnowledge(undefined, { folder, embedder: failing })
   await assert.rejects(first.invoke(first.ada, 'knowledge.add', { content: text }), refused('unavailable'))
-  await first.invoke(first.ada, 'knowledge.add', { content: 'Otters stay.' })
-  // As a crash in the middle of an addition leaves it.
-  await first.database.transaction((tx) => tx.run(sql`update documents set state = 'adding' where state = 'removing'`))
+  await first.knowledge.settled()
+  assert.deepEqual([await first.count('documents'), await first.count('chunks')], [0, 0])
+  const stays = await first.invoke(first.ada, 'knowledge.add', { content: 'Otters stay.' })
+  await first.invoke(first.ada, 'knowledge.add', { content: text })
+  // As a crash in the middle of the second addition leaves it.
+  await first.database.transaction((tx) => tx.run(sql`update documents set state = 'adding' where id <> ${stays.id}`))
   await first.close()
   const second = await openKnowledge(t, { folder })
   await second.knowledge.settled()

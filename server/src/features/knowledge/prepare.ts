@@ -57,7 +57,7 @@ export function passageOf(start: number, text: string): { start: number; end: nu
 }
 
 /** Little-endian numbers of four bytes, as every machine that runs Node has them. */
-export const toBytes = (vector: Float32Array): Uint8Array => new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
+const toBytes = (vector: Float32Array): Uint8Array => new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
 
 export function toVector(bytes: Uint8Array): Float32Array {
   const copy = new Uint8Array(bytes)

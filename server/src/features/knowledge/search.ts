@@ -3,8 +3,8 @@
  * vector's with a fixed weight: where words match well they decide, where they match badly or not at all the vectors do.
  *
  * Measured on the 809 training queries of SciFact (5,183 abstracts in 8,656 chunks, nDCG@10): BM25 alone 0.699, vectors alone 0.475,
- * the sum 0.700 with any weight from 4 to 16. Fusing by rank cost quality (0.598 with equal weights, 0.698 with a tenth), because a
- * rank does not tell how far apart two scores are.
+ * the sum 0.699 to 0.701 with any weight from 4 to 16. Fusing by rank cost quality (0.598 with equal weights, 0.698 with a tenth): a
+ * rank does not tell how far apart two scores are. Ten passages taken as they come, two of one document included, reach 0.696.
  */
 import type { Database } from '../../drivers/database/port.ts'
 import type { Embedder } from '../../drivers/embedding/port.ts'

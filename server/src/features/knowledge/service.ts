@@ -9,25 +9,27 @@ import type { Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { serialise } from '../../core/limits.ts'
-import { decodeCursor, toPage } from '../../core/paging.ts'
+import { decodeCursor, numberCursor, toPage } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Embedder } from '../../drivers/embedding/port.ts'
 import type { VectorIndex, VectorRow, VectorSource } from '../../drivers/vector/port.ts'
 import { chunksPerSlice, passageOf, toVector } from './prepare.ts'
 import { type Ranked, search } from './search.ts'
-import { stage } from './stage.ts'
+import { type Staged, stage } from './stage.ts'
 import {
   type CollectionRow,
   type DocumentRow,
   type Filter,
   abandonUnfinished,
   chunkIds,
+  countAll,
   countByCollection,
   findCollection,
   findDocument,
   findDocuments,
   holdsPrivateOfOthers,
   insertCollection,
+  listChunks,
   listCollections,
   listDocuments,
   readContent,
@@ -48,6 +50,8 @@ export interface KnowledgeParts {
   embedder: Embedder
   /** Makes the index over the vectors that this feature stores. */
   makeIndex: (source: VectorSource) => VectorIndex
+  /** The bytes of an artifact as text; throws not_found. */
+  readArtifact: (tenant: number, id: string) => Promise<string>
   /** A failure of background work, which no caller hears of. */
   report: (message: string, cause: unknown) => void
 }
@@ -59,18 +63,22 @@ export interface Knowledge {
     | 'knowledge.search'
     | 'knowledge.list'
     | 'knowledge.get'
+    | 'knowledge.chunks'
     | 'knowledge.delete'
     | 'knowledge.collections'
     | 'knowledge.create_collection'
     | 'knowledge.delete_collection'
   >
   vectors: VectorIndex
+  /** Documents and chunks of a tenant, private ones included. */
+  counts(tenant: number): Promise<{ documents: number; chunks: number }>
   /** Resolves when what was deleted is gone from the disk too. */
   settled(): Promise<void>
   close(): Promise<void>
 }
 
 const maxMetadataBytes = 64 * 1024
+const maxTextLength = 20_000_000
 const titleLength = 80
 const vectorsPerRead = 1000
 
@@ -80,6 +88,7 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
   const { dialect } = database
   const vectors = parts.makeIndex(readScope)
   let sweeping: Promise<void> | undefined
+  let wanted = false
   let closed = false
 
   async function* readScope(name: string): AsyncGenerator<VectorRow[]> {
@@ -98,16 +107,21 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
 
   function sweep(): void {
     if (closed) return
-    sweeping ??= clear().finally(() => {
-      sweeping = undefined
-    })
+    wanted = true
+    sweeping ??= clear()
   }
 
+  // A removal may commit together with the look that found nothing more to clear: then it is looked for once more.
   async function clear(): Promise<void> {
     try {
-      while (!closed && (await sweepOnce(database, chunksPerSlice)));
+      while (wanted && !closed) {
+        wanted = false
+        while (!closed && (await sweepOnce(database, chunksPerSlice)));
+      }
     } catch (cause) {
       parts.report('removed knowledge could not be cleared away; it is tried again at the next removal or start', cause)
+    } finally {
+      sweeping = undefined
     }
   }
 
@@ -150,9 +164,24 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
     return created
   }
 
+  async function textOf(context: Context, { content, artifact }: ParsedInputOf<'knowledge.add'>): Promise<string> {
+    if (content !== undefined) return content
+    const text = artifact === undefined ? '' : await parts.readArtifact(context.tenant, artifact)
+    if (text.length > 0 && text.length <= maxTextLength) return text
+    const detail =
+      artifact === undefined
+        ? 'Give the text, or the artifact that holds it.'
+        : `The artifact must hold 1 to ${maxTextLength} characters.`
+    throw new CadreError(
+      'invalid_request',
+      {},
+      { fields: [{ pointer: artifact === undefined ? '/content' : '/artifact', detail }] },
+    )
+  }
+
   async function add(context: Context, input: ParsedInputOf<'knowledge.add'>): Promise<OutputOf<'knowledge.add'>> {
     // Half a surrogate pair cannot be stored; its replacement has the same length, so offsets stay true.
-    const content = input.content.toWellFormed()
+    const content = (await textOf(context, input)).toWellFormed()
     const title = (input.title ?? firstLine(content)).toWellFormed()
     const draft: DocumentRow = {
       id: newId('doc'),
@@ -171,11 +200,15 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
       state: 'adding',
       created_at: clock.now(),
     }
-    const { document, finish, abandon } = await stage({ database, embedder }, draft, content, context.signal)
+    const staged = await stage({ database, embedder }, draft, content, context.signal).catch((error: unknown) => {
+      sweep()
+      throw error
+    })
+    const { document } = staged
     try {
       const answer = await context.write(async (tx) => {
         await ensureCollection(tx, context.tenant, document.collection, null)
-        const rows = await finish(tx)
+        const rows = await staged.finish(tx)
         tx.afterCommit(() => vectors.add(indexName(document), rows))
         // The log is read by all; the title of a private text is not.
         const data = {
@@ -188,17 +221,21 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
         return view(document)
       })
       // A repeated request is answered from its first time; what was prepared for this one is not needed.
-      if (answer.id !== document.id) await giveUp(abandon)
+      if (answer.id !== document.id) await giveUp(staged)
       return answer as OutputOf<'knowledge.add'>
     } catch (error) {
-      await giveUp(abandon)
+      await giveUp(staged)
       throw error
     }
   }
 
-  async function giveUp(abandon: () => Promise<void>): Promise<void> {
-    await abandon()
-    sweep()
+  async function giveUp(staged: Staged): Promise<void> {
+    try {
+      await staged.abandon()
+      sweep()
+    } catch (cause) {
+      parts.report('knowledge that was not wanted could not be given up; it goes at the next start', cause)
+    }
   }
 
   function toHit(documents: ReadonlyMap<string, DocumentRow>, { chunk, score, text, vector }: Ranked): Hit[] {
@@ -252,6 +289,17 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
     'knowledge.get': async (context, { id }) => {
       const row = await visible(context, id)
       return { ...view(row), content: await readContent(database, context.tenant, id) }
+    },
+
+    'knowledge.chunks': async (context, { id, limit, cursor }) => {
+      await visible(context, id)
+      const rows = await listChunks(database, context.tenant, id, numberCursor(cursor) ?? -1, limit + 1)
+      return toPage(
+        rows,
+        limit,
+        (row) => row.number,
+        (row) => ({ chunk: row.number, ...passageOf(row.start_at, row.text) }),
+      )
     },
 
     'knowledge.delete': async (context, { id }) => {
@@ -318,8 +366,9 @@ export async function makeKnowledge(parts: KnowledgeParts): Promise<Knowledge> {
   return {
     handlers,
     vectors,
+    counts: (tenant) => countAll(database, tenant),
     async settled() {
-      while (sweeping) await sweeping
+      await sweeping
     },
     async close() {
       closed = true

@@ -68,13 +68,17 @@ verifies('MEM-02', 'a key with grants is refused to others, and the refusal is i
 })
 
 test('grants outlive deletion: nobody reads a former value by creating the key anew', async (t) => {
-  const { invoke, ada, bob } = await openMemory(t)
+  const { invoke, ada, bob, operator } = await openMemory(t)
   await invoke(ada, 'memory.set', { key: 'k', value: 'private', access_control: { read: [] } })
   await invoke(ada, 'memory.delete', { key: 'k' })
   await assert.rejects(invoke(bob, 'memory.set', { key: 'k', value: 1, access_control: {} }), refused('forbidden'))
   await invoke(bob, 'memory.set', { key: 'k', value: 1 })
   await assert.rejects(invoke(bob, 'memory.history', { key: 'k' }), refused('forbidden'))
   await assert.rejects(invoke(bob, 'memory.get', { key: 'k', version: 1 }), refused('forbidden'))
+  await invoke(ada, 'memory.delete', { key: 'k' })
+  const anew = await invoke(operator, 'memory.set', { key: 'k', value: 2 })
+  assert.deepEqual([anew.created_by, anew.updated_by, anew.access_control], ['ada', 'operator', { read: [] }])
+  assert.equal((await invoke(ada, 'memory.get', { key: 'k' })).value, 2, 'the owner stays the owner')
 })
 
 test('only the owner or an operator changes grants, and agents named in them have to exist', async (t) => {
@@ -140,9 +144,11 @@ test('a key is gone when its time is over; the sweep writes the tombstone', asyn
   assert.equal(kept.expires_at, new Date(clock.now() + 1000).toISOString())
   await clock.advance(999)
   assert.equal((await invoke(ada, 'memory.get', { key: 'short' })).value, 1)
+  assert.equal(await memory.count(1), 1)
   await clock.advance(1)
   await assert.rejects(invoke(ada, 'memory.get', { key: 'short' }), refused('not_found'))
   assert.deepEqual((await invoke(ada, 'memory.list', {})).items, [])
+  assert.equal(await memory.count(1), 0)
   assert.equal(await memory.purgeExpired(), 1)
   assert.equal(await memory.purgeExpired(), 0)
   const last = (await logged('memory.updated')).at(-1)

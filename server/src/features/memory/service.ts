@@ -14,6 +14,7 @@ import { isOperator, mayReadRow, mayWriteRow, owns, toAccessControl, toLists } f
 import {
   type MemoryRow,
   type Sized,
+  countMemory,
   findExpired,
   findMemory,
   findVersion,
@@ -24,7 +25,7 @@ import {
   saveMemory,
 } from './store.ts'
 
-export { type AccessControl, mayRead } from './grants.ts'
+export { mayRead } from './grants.ts'
 
 export interface MemoryParts {
   database: Database
@@ -42,6 +43,8 @@ export interface Memory {
   handlers: Pick<Handlers, 'memory.set' | 'memory.get' | 'memory.delete' | 'memory.list' | 'memory.history'>
   /** Writes the tombstones of at most 500 keys whose time is over; runs every minute by itself. Answers how many it wrote. */
   purgeExpired(): Promise<number>
+  /** Keys of a tenant that exist. */
+  count(tenant: number): Promise<number>
   close(): Promise<void>
 }
 
@@ -145,7 +148,7 @@ export function makeMemory(parts: MemoryParts): Memory {
         reason: `Only ${nameOf((row as MemoryRow).created_by)}, who created ${key}, may change who may use it.`,
       })
     }
-    const begins = row === undefined || (row.deleted === 1 && mayOwn)
+    const begins = row === undefined || (row.deleted === 1 && (unowned || row.created_by === context.caller.id))
     const next: MemoryRow = {
       tenant: context.tenant,
       key,
@@ -264,6 +267,7 @@ export function makeMemory(parts: MemoryParts): Memory {
   return {
     handlers,
     purgeExpired,
+    count: (tenant) => countMemory(database, tenant, clock.now()),
     async close() {
       closed = true
       cancelSweep()

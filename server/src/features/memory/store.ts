@@ -134,3 +134,9 @@ export function findExpired(reader: Reader, tenant: number, now: number, limit: 
   return reader.all<{ key: string }>(sql`select key from memory
     where expires_at is not null and expires_at <= ${now} and tenant = ${tenant} order by expires_at limit ${limit}`)
 }
+
+export async function countMemory(reader: Reader, tenant: number, now: number): Promise<number> {
+  const row = await reader.get<{ n: number }>(sql`select count(*) as n from memory
+    where tenant = ${tenant} and deleted = 0 and (expires_at is null or expires_at > ${now})`)
+  return row?.n ?? 0
+}

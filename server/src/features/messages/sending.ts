@@ -11,7 +11,7 @@ import type { EventLog } from '../../core/events.ts'
 import { maxMessageBytes, serialise } from '../../core/limits.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { type Deliveries, leaseMs } from './delivery.ts'
-import { type Meta, type Place, messageId } from './envelope.ts'
+import { type Meta, type Place, messageId, metaOf } from './envelope.ts'
 import type { Requests } from './requests.ts'
 import { type InboxRow, type MessageRow, appendMessages, findByKeys, insertDeliveries, lastSenderSeq } from './store.ts'
 
@@ -219,8 +219,13 @@ function same(row: MessageRow, message: Outgoing & { body: string }): boolean {
     row.conversation === message.conversation &&
     row.reply_to === message.replyTo &&
     row.task === message.task &&
+    (row.expires_at === null ? undefined : row.expires_at - row.at) === message.ttl &&
+    isDeepStrictEqual(given(metaOf(row)), given(message.meta)) &&
     // Who is in a broadcast or a topic is decided at commit; a retry may see others.
     (message.topic !== null || message.kind === 'broadcast' || isDeepStrictEqual(recipients, message.recipients)) &&
     (row.body === message.body || isDeepStrictEqual(JSON.parse(row.body), JSON.parse(message.body)))
   )
 }
+
+/** What the sender put into the meta, in the form in which it is stored. */
+const given = ({ metadata, artifacts }: Meta): unknown => JSON.parse(JSON.stringify({ metadata, artifacts }))

@@ -1,0 +1,212 @@
+/** The result of a scenario as JSON and as a table. */
+import { readFileSync } from 'node:fs'
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
+import type { Cell, Sample, Series } from './rounds.ts'
+import { median, rounded, spread } from './statistics.ts'
+
+/** Nulls: absent (the durability says so) or void. At a fixed rate `in_flight` is null. */
+export interface Row {
+  name: string
+  durability: string
+  in_flight: number | null
+  per_second: number | null
+  p50_ms: number | null
+  p99_ms: number | null
+  cpu_us_per_op: number | null
+}
+
+export interface Ratio {
+  against: string
+  in_flight: number | null
+  median: number
+  min: number
+  max: number
+}
+
+/** `value` and `met` are null where the comparison could not be made. */
+export interface Target {
+  name: string
+  target: number
+  value: number | null
+  met: boolean | null
+}
+
+export interface Report {
+  scenario: string
+  machine: Record<string, unknown>
+  rows: Row[]
+  ratios: Ratio[]
+  targets: Target[]
+}
+
+export type Measure = 'per_second' | 'p50' | 'p99'
+
+export interface Comparison {
+  cell: Cell
+  measure: Measure
+}
+
+export interface Goal {
+  name: string
+  against: string
+  inFlight: number | null
+  target: number
+  bound: 'at least' | 'at most'
+}
+
+export interface Names {
+  /** The subject whose ratios are formed. */
+  ours: string
+  others: readonly string[]
+  absent: ReadonlyMap<string, string>
+}
+
+const measures: Record<Measure, { field: (sample: Sample) => number; suffix: string }> = {
+  per_second: { field: (sample) => sample.perSecond, suffix: '' },
+  p50: { field: (sample) => sample.p50, suffix: ' p50' },
+  p99: { field: (sample) => sample.p99, suffix: ' p99' },
+}
+
+/** One row a cell and subject; a subject that does not suit a cell has none. */
+export function toRows(series: Series, cells: readonly Cell[], names: Names, suits: (name: string, cell: Cell) => boolean): Row[] {
+  const rows: Row[] = []
+  for (const cell of cells) {
+    for (const name of [names.ours, ...names.others]) {
+      const head = { name: name + cell.suffix, in_flight: cell.inFlight }
+      const nothing = { per_second: null, p50_ms: null, p99_ms: null, cpu_us_per_op: null }
+      if (names.absent.has(name)) {
+        rows.push({ ...head, durability: 'absent', ...nothing })
+        continue
+      }
+      if (!suits(name, cell)) continue
+      const durability = series.durability.get(name) ?? 'unknown'
+      const samples = series.samples.get(cell.key)?.get(name) ?? []
+      const good = samples.filter((sample) => sample !== undefined)
+      if (good.length < samples.length || good.length === 0 || series.faults.has(`${cell.key} ${name}`)) {
+        rows.push({ ...head, durability, ...nothing })
+        continue
+      }
+      const of = (field: (sample: Sample) => number) => known(median(good.map(field)))
+      rows.push({
+        ...head,
+        durability,
+        per_second: of((sample) => sample.perSecond),
+        p50_ms: of((sample) => sample.p50),
+        p99_ms: of((sample) => sample.p99),
+        cpu_us_per_op: of((sample) => sample.cpuUs),
+      })
+    }
+  }
+  return rows
+}
+
+/** Ours over each other subject, formed in each round; only within one class of durability and never with a void row. */
+export function toRatios(series: Series, comparisons: readonly Comparison[], names: Names): Ratio[] {
+  const ratios: Ratio[] = []
+  for (const { cell, measure } of comparisons) {
+    const { field, suffix } = measures[measure]
+    const samples = series.samples.get(cell.key)
+    const ours = samples?.get(names.ours) ?? []
+    for (const name of names.others) {
+      const theirs = samples?.get(name) ?? []
+      const isVoid = [name, names.ours].some((each) => series.faults.has(`${cell.key} ${each}`))
+      const mixed = series.durability.get(name) !== series.durability.get(names.ours)
+      const values = ours.flatMap((sample, round) => {
+        const other = theirs[round]
+        return sample && other ? [field(sample) / field(other)] : []
+      })
+      if (isVoid || mixed || values.length === 0 || !values.every(Number.isFinite)) continue
+      const { median: middle, min, max } = spread(values)
+      ratios.push({
+        against: name + cell.suffix + suffix,
+        in_flight: cell.inFlight,
+        median: rounded(middle),
+        min: rounded(min),
+        max: rounded(max),
+      })
+    }
+  }
+  return ratios
+}
+
+export function toTargets(ratios: readonly Ratio[], goals: readonly Goal[]): Target[] {
+  return goals.map(({ name, against, inFlight, target, bound }) => {
+    const ratio = ratios.find((each) => each.against === against && each.in_flight === inFlight)
+    const value = ratio?.median ?? null
+    const met = value === null ? null : bound === 'at least' ? value >= target : value <= target
+    return { name: `${name}, ${bound}`, target, value, met }
+  })
+}
+
+const known = (value: number): number | null => (Number.isFinite(value) ? rounded(value) : null)
+
+/** Jiffies of all processors: total and stolen by other machines on the same host. */
+export function processorTimes(): { total: number; stolen: number } | undefined {
+  try {
+    const fields = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]?.trim().split(/\s+/).slice(1, 9).map(Number) ?? []
+    return { total: fields.reduce((sum, value) => sum + value, 0), stolen: fields[7] ?? 0 }
+  } catch {
+    return undefined
+  }
+}
+
+export function describeMachine(before: ReturnType<typeof processorTimes>): Record<string, unknown> {
+  const after = processorTimes()
+  const stolen = before && after ? (100 * (after.stolen - before.stolen)) / Math.max(1, after.total - before.total) : Number.NaN
+  return {
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memory_gb: Math.round(totalmem() / 2 ** 30),
+    system: `${process.platform} ${process.arch}`,
+    node: process.version,
+    load_1m: rounded(loadavg()[0] ?? 0),
+    steal_percent: known(stolen),
+  }
+}
+
+/** `limit` names the row that others are told as a percentage of. */
+export function toTable(report: Report, limit: string | undefined): string {
+  const show = (row: Row, value: number | null) => (value === null ? (row.durability === 'absent' ? 'absent' : 'void') : String(value))
+  const bounds = new Map(report.rows.filter((row) => row.name === limit).map((row) => [row.in_flight, row.per_second]))
+  const ofLimit = (row: Row) => {
+    const bound = bounds.get(row.in_flight)
+    return bound && row.per_second !== null ? `${Math.round((100 * row.per_second) / bound)} %` : ''
+  }
+  const machine = Object.entries(report.machine).map(([name, value]) => `${name} ${String(value)}`)
+  const rows = report.rows.map((row) => [
+    row.name,
+    row.durability,
+    row.in_flight === null ? '' : String(row.in_flight),
+    show(row, row.per_second),
+    show(row, row.p50_ms),
+    show(row, row.p99_ms),
+    show(row, row.cpu_us_per_op),
+    ...(limit === undefined ? [] : [ofLimit(row)]),
+  ])
+  const ratios = report.ratios.map(({ against, in_flight, median: middle, min, max }) => [
+    against,
+    in_flight === null ? '' : String(in_flight),
+    `${middle} [${min}..${max}]`,
+  ])
+  const targets = report.targets.map(({ name, target, value, met }) => [
+    name,
+    String(target),
+    value === null ? 'not measured' : String(value),
+    met === null ? '' : met ? 'met' : 'missed',
+  ])
+  const head = ['', 'durability', 'in flight', 'per second', 'p50 ms', 'p99 ms', 'CPU us/op', ...(limit === undefined ? [] : ['of limit'])]
+  return [
+    `# ${report.scenario}`,
+    machine.join(', '),
+    table(head, rows),
+    table(['ours against', 'in flight', 'ratio, median [min..max] of rounds'], ratios),
+    table(['target', 'goal', 'measured', ''], targets),
+  ].join('\n\n')
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const width = (column: number) => Math.max(3, ...[head, ...rows].map((row) => row[column]?.length ?? 0))
+  const widths = head.map((_, column) => width(column))
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
+  return [line(head), `| ${widths.map((each) => '-'.repeat(each)).join(' | ')} |`, ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,46 @@
+import { type ReactNode, useState } from 'react'
+import { ApiError } from '../api.ts'
+import { Command } from './copy-button.tsx'
+
+interface Props {
+  title: string
+  children: ReactNode
+  action: { label: string; run: () => Promise<unknown> }
+  command: string
+}
+
+/** What a panel shows before there is anything: why, one thing to press, one thing to paste. */
+export function EmptyState({ title, children, action, command }: Props) {
+  const [state, setState] = useState<{ busy: boolean; problem: string | null }>({ busy: false, problem: null })
+  const run = () => {
+    setState({ busy: true, problem: null })
+    action.run().then(
+      () => setState({ busy: false, problem: null }),
+      (error: unknown) => {
+        const problem = error instanceof ApiError ? `${error.title}. ${error.message}` : String(error)
+        setState({ busy: false, problem })
+      },
+    )
+  }
+  return (
+    <div className="mx-auto flex w-full max-w-md flex-col items-stretch gap-3 px-4 py-8 text-center">
+      <p className="text-base font-medium">{title}</p>
+      <p className="text-sm text-balance text-muted">{children}</p>
+      <button
+        type="button"
+        onClick={run}
+        disabled={state.busy}
+        className="mx-auto mt-1 inline-flex h-8 items-center rounded-md bg-accent px-3 text-sm font-medium text-on-accent hover:opacity-90 disabled:opacity-60"
+      >
+        {state.busy ? 'One moment…' : action.label}
+      </button>
+      <p className="text-xs text-faint">or in a terminal</p>
+      <Command text={command} />
+      {state.problem !== null && (
+        <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
+          {state.problem}
+        </p>
+      )}
+    </div>
+  )
+}

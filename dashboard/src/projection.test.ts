@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { applyEntries, emptyProjection, limits, nothingStale, type Projection, refresh } from './projection.ts'
+import { sampleAgent, sampleEntry, sampleMessage, sampleTask } from './sample.ts'
+
+const withTask = (id: string, fields = {}): Projection => ({ ...emptyProjection, tasks: new Map([[id, sampleTask(id, fields)]]) })
+const moved = (id: string, to: string, more = {}) => ({
+  task_id: id,
+  title: id,
+  from: 'pending',
+  to,
+  status: to,
+  agent: 'ada',
+  attempt: 1,
+  reason: null,
+  ...more,
+})
+
+test('a message goes from stored over delivered to acknowledged, and not back', () => {
+  const settled = (state: string) => sampleEntry(0, 'message.settled', { message_ids: ['m'], agent_id: 'a', state })
+  let view = applyEntries(emptyProjection, [sampleEntry(1, 'message.sent', sampleMessage('m'))], nothingStale())
+  assert.equal(view.messages[0]?.status, 'stored')
+  view = applyEntries(view, [settled('leased')], nothingStale())
+  assert.equal(view.messages[0]?.status, 'delivered')
+  view = applyEntries(view, [settled('acknowledged'), settled('leased')], nothingStale())
+  assert.equal(view.messages[0]?.status, 'acknowledged')
+})
+
+test('a broadcast is acknowledged when every recipient has acknowledged it, each counted once', () => {
+  const acknowledged = (agent: string) =>
+    sampleEntry(0, 'message.settled', { message_ids: ['m'], agent_id: agent, state: 'acknowledged' })
+  let view = applyEntries(
+    emptyProjection,
+    [sampleEntry(1, 'message.sent', sampleMessage('m', { recipient_count: 2 }))],
+    nothingStale(),
+  )
+  view = applyEntries(view, [acknowledged('a'), acknowledged('a')], nothingStale())
+  assert.equal(view.messages[0]?.status, 'delivered')
+  view = applyEntries(view, [acknowledged('b')], nothingStale())
+  assert.equal(view.messages[0]?.status, 'acknowledged')
+})
+
+test('a broadcast of the snapshot is read again, since its earlier acknowledgements are not known', () => {
+  const stale = nothingStale()
+  const view = { ...emptyProjection, messages: [sampleMessage('m', { recipient_count: 3 })] }
+  applyEntries(view, [sampleEntry(0, 'message.settled', { message_ids: ['m'], agent_id: 'a', state: 'acknowledged' })], stale)
+  assert.deepEqual([...stale.messages], ['m'])
+})
+
+test('a dead delivery shows as dead and a redelivered one as stored', () => {
+  let view: Projection = { ...emptyProjection, messages: [sampleMessage('m', { status: 'delivered' })] }
+  view = applyEntries(
+    view,
+    [sampleEntry(1, 'message.dead', { message_id: 'm', agent_id: 'a', agent: 'a', reason: 'x', attempts: 5 })],
+    nothingStale(),
+  )
+  assert.equal(view.messages[0]?.status, 'dead')
+  view = applyEntries(
+    view,
+    [sampleEntry(2, 'message.redelivered', { message_id: 'm', agent_id: 'a', agent: 'a', attempt: 6, reason: 'x' })],
+    nothingStale(),
+  )
+  assert.equal(view.messages[0]?.status, 'stored')
+})
+
+test('messages stay bounded, newest first', () => {
+  const entries = Array.from({ length: limits.messages + 50 }, (_, index) =>
+    sampleEntry(index + 1, 'message.sent', sampleMessage(`m${index}`)),
+  )
+  const view = applyEntries(emptyProjection, entries, nothingStale())
+  assert.equal(view.messages.length, limits.messages)
+  assert.equal(view.messages[0]?.id, `m${limits.messages + 49}`)
+})
+
+test('a task moves with its entries and asks to be read once it has ended', () => {
+  const stale = nothingStale()
+  let view = applyEntries(withTask('t'), [sampleEntry(1, 'task.started', moved('t', 'running'))], stale)
+  assert.equal(view.tasks.get('t')?.state, 'running')
+  assert.equal(view.tasks.get('t')?.assigned_to, 'ada')
+  assert.equal(stale.tasks.size, 0)
+  view = applyEntries(view, [sampleEntry(2, 'task.progress', moved('t', 'running', { progress: 0.4, note: 'half way' }))], stale)
+  assert.equal(view.tasks.get('t')?.progress, 0.4)
+  view = applyEntries(view, [sampleEntry(3, 'task.completed', moved('t', 'completed'))], stale)
+  assert.equal(view.tasks.get('t')?.progress, 1)
+  assert.deepEqual([...stale.tasks], ['t'])
+  assert.equal(stale.agents, true)
+})
+
+test('an unknown task is read, and one already ahead of the entry stays as it is', () => {
+  const stale = nothingStale()
+  applyEntries(emptyProjection, [sampleEntry(1, 'task.created', moved('new', 'pending'))], stale)
+  assert.deepEqual([...stale.tasks], ['new'])
+  const ahead = withTask('t', { state: 'completed', updated_at: '2026-01-01T00:00:30.000Z' })
+  const view = applyEntries(
+    ahead,
+    [sampleEntry(2, 'task.started', moved('t', 'running'), '2026-01-01T00:00:10.000Z')],
+    nothingStale(),
+  )
+  assert.equal(view.tasks.get('t')?.state, 'completed')
+})
+
+test('agents come, go and change status', () => {
+  const start = { ...emptyProjection, agents: new Map([['a', sampleAgent('a')]]) }
+  const stale = nothingStale()
+  let view = applyEntries(start, [sampleEntry(1, 'agent.left', { agent_id: 'a', name: 'a', reason: 'closed' })], stale)
+  assert.equal(view.agents.get('a')?.presence, 'offline')
+  view = applyEntries(view, [sampleEntry(2, 'agent.joined', { agent_id: 'a', name: 'a', type: 't', capabilities: [] })], stale)
+  view = applyEntries(
+    view,
+    [sampleEntry(3, 'agent.status_changed', { agent_id: 'a', name: 'a', from: 'idle', to: 'busy', reason: null })],
+    stale,
+  )
+  assert.deepEqual([view.agents.get('a')?.presence, view.agents.get('a')?.status], ['online', 'busy'])
+  assert.equal(stale.agents, true)
+})
+
+test('what was read again never takes a task back in time', () => {
+  const view = withTask('t', { state: 'completed', updated_at: '2026-01-01T00:00:09.000Z' })
+  const older = sampleTask('t', { state: 'running', updated_at: '2026-01-01T00:00:05.000Z' })
+  const newer = sampleTask('t', { state: 'completed', result: 42, updated_at: '2026-01-01T00:00:09.000Z' })
+  assert.equal(refresh(view, { tasks: [older] }).tasks.get('t')?.state, 'completed')
+  assert.equal(refresh(view, { tasks: [newer] }).tasks.get('t')?.result, 42)
+})
+
+test('tasks stay bounded to the newest', () => {
+  const tasks = Array.from({ length: limits.tasks + 10 }, (_, index) =>
+    sampleTask(`t${index}`, { created_at: new Date(Date.UTC(2026, 0, 1) + index * 1000).toISOString() }),
+  )
+  const view = refresh(emptyProjection, { tasks })
+  assert.equal(view.tasks.size, limits.tasks)
+  assert.ok(view.tasks.has(`t${limits.tasks + 9}`))
+  assert.ok(!view.tasks.has('t0'))
+})
+
+test('entries applied twice, or in bunches of any size, give the same view', () => {
+  const type = fc.constantFrom('task.ready', 'task.assigned', 'task.started', 'task.completed', 'message.sent', 'message.dead')
+  fc.assert(
+    fc.property(fc.array(type, { maxLength: 30 }), fc.nat(30), (types, cut) => {
+      const entries = types.map((each, index) => {
+        const data =
+          each === 'message.sent'
+            ? sampleMessage(`m${index}`)
+            : each === 'message.dead'
+              ? { message_id: `m${index - 1}` }
+              : moved('t', each.slice(5))
+        return sampleEntry(index + 1, each, data)
+      })
+      const whole = applyEntries(withTask('t'), entries, nothingStale())
+      const parts = applyEntries(applyEntries(withTask('t'), entries.slice(0, cut), nothingStale()), entries, nothingStale())
+      assert.deepEqual(parts, whole)
+    }),
+  )
+})
+
+test('entries of unknown types and shapes are passed over', () => {
+  const view = applyEntries(
+    emptyProjection,
+    [sampleEntry(1, 'future.thing', { x: 1 }), sampleEntry(2, 'message.sent', null)],
+    nothingStale(),
+  )
+  assert.deepEqual({ ...view, seq: 0 }, emptyProjection)
+  assert.equal(view.seq, 2)
+})

@@ -1,0 +1,83 @@
+/** The log, followed live. One watch on the server feeds any number of watchers here, each with its own place. */
+import type { InputOf, LogEntry, OutputOf } from '@cadre/contract'
+import type { Call, CallOptions } from './calls.ts'
+
+interface Watcher {
+  handler: (entry: LogEntry) => void
+  types: ReadonlySet<string> | undefined
+  /** The last position handed over; undefined: from now on, wherever that is. */
+  cursor: number | undefined
+}
+
+export interface Events {
+  list(query?: InputOf<'events.list'>, options?: CallOptions): Promise<OutputOf<'events.list'>>
+  /** Entries after `after` (or from now on), in order and across reconnects without a gap; the answer stops. */
+  watch(handler: (entry: LogEntry) => void, options?: { after?: number; types?: readonly string[] }): () => void
+}
+
+export class EventFeed implements Events {
+  readonly #call: Call
+  readonly #onError: (error: unknown) => void
+  readonly #watchers = new Set<Watcher>()
+  #asking = false
+  #again = false
+
+  constructor(call: Call, onError: (error: unknown) => void) {
+    this.#call = call
+    this.#onError = onError
+  }
+
+  list(query: InputOf<'events.list'> = {}, options?: CallOptions): Promise<OutputOf<'events.list'>> {
+    return this.#call('events.list', query, options)
+  }
+
+  watch(handler: (entry: LogEntry) => void, { after, types }: { after?: number; types?: readonly string[] } = {}): () => void {
+    const watcher: Watcher = { handler, types: types && new Set(types), cursor: after }
+    this.#watchers.add(watcher)
+    this.#subscribe()
+    return () => {
+      // With nobody left the server need not send on.
+      if (this.#watchers.delete(watcher) && this.#watchers.size === 0) this.#call('events.unwatch', {}).catch(this.#onError)
+    }
+  }
+
+  /** A new connection knows nothing of the watch. */
+  online(): void {
+    if (this.#watchers.size > 0) this.#subscribe()
+  }
+
+  received(entry: LogEntry): void {
+    for (const watcher of this.#watchers) {
+      // Position 0: for live views only, not in the log.
+      if (entry.seq > 0) {
+        if (watcher.cursor !== undefined && entry.seq <= watcher.cursor) continue
+        watcher.cursor = entry.seq
+      }
+      if (!watcher.types || watcher.types.has(entry.type)) watcher.handler(entry)
+    }
+  }
+
+  // From the hindmost place on, with all types any watcher wants.
+  #subscribe(): void {
+    if (this.#asking) {
+      this.#again = true
+      return
+    }
+    this.#asking = true
+    const cursors = [...this.#watchers].flatMap(({ cursor }) => cursor ?? [])
+    const all = [...this.#watchers].some(({ types }) => types === undefined)
+    const types = all ? undefined : [...new Set([...this.#watchers].flatMap(({ types: wanted }) => [...(wanted ?? [])]))]
+    const fresh = [...this.#watchers].filter(({ cursor }) => cursor === undefined)
+    this.#call('events.watch', { ...(cursors.length > 0 && { after: Math.min(...cursors) }), ...(types && { types }) })
+      .then(({ head }) => {
+        for (const watcher of fresh) watcher.cursor ??= head
+      })
+      .catch(this.#onError)
+      .finally(() => {
+        this.#asking = false
+        if (!this.#again) return
+        this.#again = false
+        if (this.#watchers.size > 0) this.#subscribe()
+      })
+  }
+}

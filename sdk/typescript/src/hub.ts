@@ -1,0 +1,380 @@
+/** What `connect()` answers: one connection, and everything else as a namespace on it. */
+import type { Assignment, Delivery, InputOf, LogEntry, OperationName, OutputOf, Task } from '@cadre/contract'
+import { type Agents, type Presence, makeAgents } from './agents.ts'
+import { type Artifacts, makeArtifacts } from './artifacts.ts'
+import { type CallOptions, Calls } from './calls.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { Connection, type Loss } from './connection.ts'
+import { Emitter } from './emitter.ts'
+import { CadreClientError, closedError, fromProblem } from './errors.ts'
+import { EventFeed, type Events } from './events.ts'
+import { type Graph, type GraphSource, submitGraph } from './graph.ts'
+import type { MessageFilter, MessageHandler } from './handlers.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { Inbox } from './inbox.ts'
+import { makeKeys } from './keys.ts'
+import { type Knowledge, makeKnowledge } from './knowledge.ts'
+import { type Memory, makeMemory } from './memory.ts'
+import {
+  type AskOptions,
+  type Messages,
+  type PublishOptions,
+  type ReplyOptions,
+  type SendOptions,
+  makeMessages,
+} from './messages.ts'
+import { type Models, makeModels } from './models.ts'
+import { type Frame, type SocketClass, environment, resolveEndpoints } from './socket.ts'
+import type { ConnectOptions, HubEvents } from './options.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { TaskFeed, type Tasks, makeHandle, makeTasks } from './tasks.ts'
+import { type Invocation, ToolShelf, type Tools, makeTools } from './tools.ts'
+import { type TaskHandler, type TaskHandlerOptions, Work } from './work.ts'
+
+const usualWindow = 128
+const usualQueue = 1000
+const usualTimeout = 30_000
+const drainLimit = 25_000
+const giveBackLimit = 2_000
+
+export class Hub implements Messages {
+  readonly agents: Agents
+  readonly task: Tasks
+  readonly memory: Memory
+  readonly knowledge: Knowledge
+  readonly tools: Tools
+  readonly artifacts: Artifacts
+  readonly models: Models
+  readonly events: Events
+  /** Resolves once the hub is closed, by itself or by the server. */
+  readonly closed: Promise<void>
+
+  readonly #options: ConnectOptions
+  readonly #clock: Clock
+  readonly #emitter = new Emitter<HubEvents & { presence: Presence }>()
+  readonly #connection: Connection
+  readonly #calls: Calls
+  readonly #inbox: Inbox
+  readonly #work: Work
+  readonly #heartbeat: Heartbeat
+  readonly #taskFeed: TaskFeed
+  readonly #eventFeed: EventFeed
+  readonly #shelf: ToolShelf
+  readonly #subscriptions: Subscriptions
+  readonly #messages: Messages
+  #token: string | undefined
+  #welcomed = false
+  #closing: Promise<void> | undefined
+  #resolveClosed = (): void => {}
+  #settleReady: { resolve: () => void; reject: (error: unknown) => void } | undefined
+
+  constructor(url: string | URL | undefined, options: ConnectOptions) {
+    const endpoints = resolveEndpoints(url)
+    const socketClass = options.WebSocket ?? (globalThis as { WebSocket?: SocketClass }).WebSocket
+    if (!socketClass) throw new TypeError('This runtime has no WebSocket; pass one as options.WebSocket.')
+    const clock = options.clock ?? systemClock
+    const onError = (error: unknown) => this.#emitter.emit('error', error)
+    this.#options = options
+    this.#clock = clock
+    this.#token = options.token ?? environment('CADRE_TOKEN')
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
+    this.#connection = new Connection({
+      url: endpoints.socket,
+      socketClass,
+      clock,
+      random: options.random ?? Math.random,
+      greeting: () => this.#greeting(),
+      onOnline: (welcome) => this.#online(welcome),
+      onOffline: (loss) => this.#offline(loss),
+      onFrame: (frame) => this.#dispatch(frame),
+      onRefused: (error) => this.#refused(error),
+      onNoise: onError,
+    })
+    const { turn } = this.#connection
+    const isOnline = () => this.#connection.online
+    const push = (frame: string) => turn.push(frame)
+    this.#calls = new Calls({
+      clock,
+      newKey: makeKeys(() => clock.now()),
+      isOnline,
+      send: push,
+      queue: options.queue ?? usualQueue,
+      timeout: options.timeout ?? usualTimeout,
+    })
+    const request = this.#calls.request.bind(this.#calls)
+    const call = this.call.bind(this)
+    const serverNow = () => this.#heartbeat.serverNow()
+    this.#inbox = new Inbox({
+      clock,
+      serverNow,
+      request,
+      push,
+      touch: () => turn.touch(),
+      isOnline,
+      window: options.window ?? usualWindow,
+    })
+    turn.onFlush(() => this.#inbox.collect())
+    this.#eventFeed = new EventFeed(call, onError)
+    this.#taskFeed = new TaskFeed({
+      call,
+      clock,
+      isAgent: options.agent !== undefined,
+      watchLog: (types, handler) => this.#eventFeed.watch(handler, { types }),
+    })
+    this.#work = new Work({
+      clock,
+      serverNow,
+      call,
+      create: (task) => this.task.create(task),
+      onLease: () => this.#heartbeat.hurry(),
+      onError,
+      concurrency: options.concurrency ?? 1,
+    })
+    this.#heartbeat = new Heartbeat({
+      clock,
+      isAgent: options.agent !== undefined,
+      isOnline,
+      lastHeard: () => this.#connection.lastHeard,
+      drop: (reason) => this.#connection.drop(reason),
+      request,
+      push,
+      leases: () => this.#work.leases(),
+      shortestLease: () => this.#work.shortestLease(),
+      renewed: (leases, lost, sentAt) => this.#work.renewed(leases, lost, sentAt),
+      stopUnrenewed: () => this.#work.stopUnrenewed(),
+      onError,
+    })
+    this.#shelf = new ToolShelf(call, onError)
+    this.#subscriptions = new Subscriptions(call, (handler, filter) => this.#inbox.handle(handler, filter))
+    this.#messages = makeMessages(call)
+    this.task = makeTasks(call, this.#taskFeed, clock, this.#work.ending())
+    this.agents = makeAgents(call, (handler) => this.#emitter.on('presence', handler))
+    this.memory = makeMemory(call)
+    this.knowledge = makeKnowledge(call)
+    this.tools = makeTools(call, this.#shelf)
+    this.models = makeModels(call, request)
+    this.events = this.#eventFeed
+    this.artifacts = makeArtifacts({
+      base: endpoints.http,
+      fetch: options.fetch ?? ((target, init) => globalThis.fetch(target, init)),
+      token: () => this.#token,
+      clock,
+      call,
+    })
+    const { signal } = options
+    const stop = () => void this.close()
+    signal?.addEventListener('abort', stop, { once: true })
+    void this.closed.then(() => signal?.removeEventListener('abort', stop))
+  }
+
+  /** The token this connection speaks with: keep one that was issued at the first registration to come back as the same agent. */
+  get token(): string | undefined {
+    return this.#token
+  }
+
+  get online(): boolean {
+    return this.#connection.online
+  }
+
+  /** Connects; resolves once the server has accepted. A server that is not there yet is waited for. */
+  start(): Promise<void> {
+    const { signal, timeout = usualTimeout } = this.#options
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const cancel = this.#clock.after(timeout, () => {
+        const { code, reason } = this.#connection.lastLoss
+        const why = [code || '', reason].filter(Boolean).join(' ')
+        this.#end(
+          new CadreClientError('timeout', `No Cadre server accepted the connection within ${timeout} ms (${why}).`, {
+            retryable: true,
+          }),
+        )
+      })
+      const settle = (then: () => void) => {
+        cancel()
+        this.#settleReady = undefined
+        then()
+      }
+      this.#settleReady = { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) }
+      this.#connection.open()
+    })
+  }
+
+  /** Any operation of the contract by its name. */
+  call<N extends OperationName>(name: N, input: InputOf<N>, options?: CallOptions): Promise<OutputOf<N>> {
+    return this.#calls.request(name, input, options) as Promise<OutputOf<N>>
+  }
+
+  /** Adds a listener; the answer removes it. */
+  on<K extends keyof HubEvents>(name: K, listener: (value: HubEvents[K]) => void): () => void {
+    return this.#emitter.on(name, listener as (value: (HubEvents & { presence: Presence })[K]) => void)
+  }
+
+  /** Handles messages; each is acknowledged after its handlers finished. The answer removes the handler. */
+  onMessage(handler: MessageHandler, filter: MessageFilter = {}): () => void {
+    return this.#inbox.handle(handler, filter)
+  }
+
+  /** Handles tasks assigned to this agent; the return value is the result. The answer removes the handler. */
+  onTask(handler: TaskHandler, options: TaskHandlerOptions = {}): () => void {
+    return this.#work.handle(handler, options)
+  }
+
+  send(to: string | readonly string[], content: unknown, options?: SendOptions) {
+    return this.#messages.send(to, content, options)
+  }
+
+  ask(to: string, content: unknown, options?: AskOptions) {
+    return this.#messages.ask(to, content, options)
+  }
+
+  reply(to: string | Pick<Delivery, 'id'>, content: unknown, options?: ReplyOptions) {
+    return this.#messages.reply(to, content, options)
+  }
+
+  broadcast(content: unknown, options?: SendOptions) {
+    return this.#messages.broadcast(content, options)
+  }
+
+  publish(topic: string, content: unknown, options?: PublishOptions) {
+    return this.#messages.publish(topic, content, options)
+  }
+
+  /** Subscribes this agent; `*` stands for one word, `#` for the rest. The answer takes the handler away, and with the last one the subscription. */
+  subscribe(topic: string, handler: MessageHandler, options?: CallOptions): Promise<() => Promise<void>> {
+    return this.#subscriptions.add(topic, handler, options)
+  }
+
+  unsubscribe(topic: string, options?: CallOptions): Promise<void> {
+    return this.#subscriptions.remove(topic, options)
+  }
+
+  /** Submits a graph of tasks: a builder function, a builder, or the list of its tasks. */
+  dag(name: string, source: GraphSource, options?: CallOptions & { parent_id?: string }): Promise<Graph> {
+    const handle = (id: string) => makeHandle(id, true, this.call.bind(this), this.#taskFeed, this.#clock)
+    return submitGraph(this.call.bind(this), handle, name, source, options)
+  }
+
+  /** Closes. With `drain` it takes nothing new, lets running handlers finish for `deadline` ms (25 s unless given) and acknowledges them. */
+  close({ drain = false, deadline = drainLimit }: { drain?: boolean; deadline?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(drain, deadline)
+    return this.#closing
+  }
+
+  async #close(drain: boolean, deadline: number): Promise<void> {
+    if (drain && this.#connection.online) {
+      this.#inbox.drain()
+      this.#work.drain()
+      this.#shelf.drain()
+      await this.#within(deadline, Promise.all([this.#inbox.idle(), this.#work.idle()]))
+      this.#connection.turn.flush()
+      await this.#within(giveBackLimit, this.#calls.settled())
+    }
+    const error = closedError()
+    await this.#within(giveBackLimit, this.#work.stop(error, this.#connection.online))
+    this.#end(error)
+  }
+
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => {}
+    const late = new Promise<void>((resolve) => (cancel = this.#clock.after(ms, resolve)))
+    await Promise.race([work, late])
+    cancel()
+  }
+
+  #end(error: CadreClientError): void {
+    this.#heartbeat.stop()
+    this.#shelf.close(error)
+    void this.#work.stop(error, false)
+    this.#connection.close(error.message)
+    this.#inbox.close(error)
+    this.#calls.end(error)
+    this.#taskFeed.end(error)
+    this.#settleReady?.reject(error)
+    this.#resolveClosed()
+  }
+
+  #refused(error: CadreClientError): void {
+    this.#end(error)
+    this.#emitter.emit('error', error)
+  }
+
+  #greeting(): Omit<Frame, 'id'> | undefined {
+    const { agent, type, capabilities, description, metadata, concurrency, tenant } = this.#options
+    const token = this.#token
+    if (agent === undefined) return token === undefined ? undefined : { type: 'auth', data: { token, tenant } }
+    const profile = { name: agent, type, capabilities, description, metadata, concurrency, tenant }
+    return {
+      type: 'agent:register',
+      data: { ...profile, token, last_seq: this.#inbox.lastSeq, credits: this.#inbox.openingCredits() },
+    }
+  }
+
+  #online(welcome: Record<string, unknown>): void {
+    const { token, resumed, gap, heartbeat_ms, max_frame, leases } = welcome
+    const first = !this.#welcomed
+    this.#welcomed = true
+    if (typeof token === 'string') this.#token = token
+    if (typeof max_frame === 'number') {
+      this.#calls.maxFrame = max_frame
+      this.#connection.turn.maxCharacters = Math.floor(max_frame / 6)
+    }
+    if (typeof heartbeat_ms === 'number') this.#heartbeat.interval = heartbeat_ms
+    this.#inbox.online(resumed === true)
+    if (Array.isArray(leases)) this.#work.resume(leases as Assignment[])
+    this.#calls.online()
+    this.#heartbeat.start()
+    if (!first) {
+      this.#shelf.again()
+      this.#eventFeed.online()
+      this.#taskFeed.recheck()
+    }
+    this.#emitter.emit('online', { resumed: resumed === true })
+    if (gap === true) this.#emitter.emit('resync', { reason: 'deliveries were numbered anew while this agent was away' })
+    this.#settleReady?.resolve()
+  }
+
+  #offline(loss: Loss): void {
+    this.#calls.offline()
+    this.#emitter.emit('offline', loss)
+  }
+
+  #dispatch(frame: Frame): void {
+    const { data } = frame
+    switch (frame.type) {
+      case 'ack':
+        if (!this.#calls.answer(frame) && frame.ok === false && (frame.ref ?? null) === null) {
+          this.#emitter.emit('error', fromProblem(data))
+        }
+        return
+      case 'stream:delta':
+        return this.#calls.delta(frame)
+      case 'message:received':
+        return this.#inbox.receive(frame.seq ?? 0, data as Delivery)
+      case 'task:assigned':
+        return this.#work.assigned(data as Assignment)
+      case 'task:updated':
+        return this.#taskFeed.updated(data as Task)
+      case 'task:cancelled': {
+        const { task_id, id, reason } = data as { id?: string; task_id?: string; reason?: string | null }
+        return this.#work.cancelled(task_id ?? id ?? '', reason ?? 'no reason was given')
+      }
+      case 'tool:invoke':
+        return void this.#shelf.invoked(data as Invocation)
+      case 'event':
+        return this.#eventFeed.received(data as LogEntry)
+      case 'agent:joined':
+      case 'agent:left':
+        return this.#emitter.emit('presence', { ...(data as Presence), joined: frame.type === 'agent:joined' })
+      case 'resync':
+        this.#taskFeed.recheck()
+        return this.#emitter.emit('resync', { reason: (data as { reason?: string } | undefined)?.reason ?? '' })
+      case 'system:draining':
+        return this.#emitter.emit('drain', {})
+      case 'ping':
+        return this.#connection.turn.push('{"type":"pong"}')
+      default:
+      // A newer server may say more than this version knows.
+    }
+  }
+}
