@@ -1,16 +1,10 @@
 /** `npm run bench -- <scenario>`: measures us beside others in one run. The result stands on stdout, everything else on stderr. */
 import { type Settings, readArguments, usage } from './lib/arguments.ts'
-import { type Report, toTable } from './lib/report.ts'
+import { toTable } from './lib/report.ts'
+import type { Scenario } from './lib/scenario.ts'
 import { Scope } from './lib/scope.ts'
 import { messages } from './scenarios/messages.ts'
 import { tasks } from './scenarios/tasks.ts'
-
-export interface Scenario {
-  /** Row that the others are told as a percentage of. */
-  limit: string | undefined
-  /** Resolves to the report; `ok` is false when a row of ours is void. */
-  run(scope: Scope, settings: Settings, tell: (line: string) => void): Promise<{ report: Report; ok: boolean }>
-}
 
 const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks }
 const startedAt = performance.now()

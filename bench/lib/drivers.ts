@@ -47,6 +47,8 @@ export interface MessageDriver {
   openProducer(settings: RunSettings): Promise<Producer>
   /** Read back from the running system, after the first write. */
   durability(url: string): Promise<Durability>
+  /** After a run: why the system does not agree that everything was acknowledged. */
+  unsettled?(url: string): Promise<string | undefined>
   /** Called once before the process ends. */
   end?(): Promise<void>
 }

@@ -49,6 +49,8 @@ export function serveMessages(driver: MessageDriver): (name: string, input: unkn
         return undefined
       case 'durability':
         return driver.durability(input as string)
+      case 'unsettled':
+        return driver.unsettled?.(input as string)
       case 'end':
         await driver.end?.()
         return undefined

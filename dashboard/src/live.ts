@@ -130,6 +130,7 @@ export function createStore(): Store & { start(): () => void } {
   async function readStale(): Promise<void> {
     const mine = generation
     const wanted = stale
+    const asOf = view.projection.seq
     stale = nothingStale()
     try {
       const ids = [...wanted.tasks]
@@ -144,13 +145,18 @@ export function createStore(): Store & { start(): () => void } {
       if (mine !== generation) return
       if (metrics !== undefined) measured = Date.now()
       update({
-        projection: refresh(view.projection, {
-          tasks,
-          messages,
-          ...(agents !== undefined && { agents }),
-          ...(metrics !== undefined && { metrics }),
-          ...(health !== undefined && { health }),
-        }),
+        projection: refresh(
+          view.projection,
+          {
+            tasks,
+            messages,
+            ...(agents !== undefined && { agents }),
+            ...(metrics !== undefined && { metrics }),
+            ...(health !== undefined && { health }),
+          },
+          asOf,
+          stale,
+        ),
       })
       clearTimeout(trailing)
       if (due > 0) trailing = setTimeout(() => schedule(true), due)

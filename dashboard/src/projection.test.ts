@@ -115,19 +115,27 @@ test('agents come, go and change status', () => {
   assert.equal(stale.agents, true)
 })
 
-test('what was read again never takes a task back in time', () => {
-  const view = withTask('t', { state: 'completed', updated_at: '2026-01-01T00:00:09.000Z' })
-  const older = sampleTask('t', { state: 'running', updated_at: '2026-01-01T00:00:05.000Z' })
-  const newer = sampleTask('t', { state: 'completed', result: 42, updated_at: '2026-01-01T00:00:09.000Z' })
-  assert.equal(refresh(view, { tasks: [older] }).tasks.get('t')?.state, 'completed')
-  assert.equal(refresh(view, { tasks: [newer] }).tasks.get('t')?.result, 42)
+test('what was read before a task moved on does not take it back, and is wanted again', () => {
+  const stale = nothingStale()
+  const view = applyEntries(withTask('t'), [sampleEntry(7, 'task.completed', moved('t', 'completed'))], nothingStale())
+  const older = refresh(view, { tasks: [sampleTask('t', { state: 'running' })] }, 6, stale)
+  assert.equal(older.tasks.get('t')?.state, 'completed')
+  assert.deepEqual([...stale.tasks], ['t'])
+})
+
+test('what was read after a task moved is taken, though its own time is before that of the entry', () => {
+  const stale = nothingStale()
+  const view = applyEntries(withTask('t'), [sampleEntry(7, 'task.completed', moved('t', 'completed'))], nothingStale())
+  const read = sampleTask('t', { state: 'completed', result: 42, updated_at: '2026-01-01T00:00:06.999Z' })
+  assert.equal(refresh(view, { tasks: [read] }, 7, stale).tasks.get('t')?.result, 42)
+  assert.equal(stale.tasks.size, 0)
 })
 
 test('tasks stay bounded to the newest', () => {
   const tasks = Array.from({ length: limits.tasks + 10 }, (_, index) =>
     sampleTask(`t${index}`, { created_at: new Date(Date.UTC(2026, 0, 1) + index * 1000).toISOString() }),
   )
-  const view = refresh(emptyProjection, { tasks })
+  const view = refresh(emptyProjection, { tasks }, 0, nothingStale())
   assert.equal(view.tasks.size, limits.tasks)
   assert.ok(view.tasks.has(`t${limits.tasks + 9}`))
   assert.ok(!view.tasks.has('t0'))

@@ -19,6 +19,8 @@ export interface Projection {
   messages: readonly Message[]
   /** Copies of a message acknowledged since it appeared here, by message id: a broadcast is acknowledged when all are. */
   receipts: ReadonlyMap<string, ReadonlySet<string>>
+  /** The seq of the last entry that moved a task, by task id. */
+  moves: ReadonlyMap<string, number>
   metrics: Metrics | null
   health: Health | null
 }
@@ -36,6 +38,7 @@ export const emptyProjection: Projection = {
   tasks: new Map(),
   messages: [],
   receipts: new Map(),
+  moves: new Map(),
   metrics: null,
   health: null,
 }
@@ -57,6 +60,7 @@ export function projectSnapshot(snapshot: Snapshot): Projection {
     tasks: new Map(snapshot.tasks.map((task) => [task.id, task])),
     messages: snapshot.messages.slice(0, limits.messages),
     receipts: new Map(),
+    moves: new Map(),
     metrics: snapshot.metrics,
     health: snapshot.health,
   }
@@ -163,7 +167,11 @@ function moveTask(projection: Projection, entry: LogEntry, data: Record<string, 
     ...(isEnded(state) && { completed_at: task.completed_at ?? entry.at }),
     ...(state === 'completed' && { progress: 1 }),
   }
-  return { ...projection, tasks: new Map(projection.tasks).set(id, moved) }
+  return {
+    ...projection,
+    tasks: new Map(projection.tasks).set(id, moved),
+    moves: new Map(projection.moves).set(id, entry.seq),
+  }
 }
 
 function moveAgent(projection: Projection, entry: LogEntry, data: Record<string, unknown>, stale: Stale): Projection {
@@ -181,19 +189,26 @@ function moveAgent(projection: Projection, entry: LogEntry, data: Record<string,
   return { ...projection, agents: new Map(projection.agents).set(agent.id, { ...agent, ...changes, last_seen: entry.at }) }
 }
 
-/** Puts in what was read again. A task that moved on since it was read keeps its newer state and takes the rest. */
+/**
+ * Puts in what was read again; `asOf` is the view's seq when the reading began. A task that an entry moved in the meantime may be older
+ * in the answer than here: it stays, and is wanted again. Times do not tell: an entry's is a little later than its task's.
+ */
 export function refresh(
   projection: Projection,
   read: { tasks?: readonly Task[]; messages?: readonly Message[]; agents?: readonly Agent[]; metrics?: Metrics; health?: Health },
+  asOf: number,
+  stale: Stale,
 ): Projection {
   let next = projection
   if (read.tasks !== undefined && read.tasks.length > 0) {
     const tasks = new Map(projection.tasks)
     for (const task of read.tasks) {
-      const known = tasks.get(task.id)
-      if (known === undefined || known.updated_at <= task.updated_at) tasks.set(task.id, task)
+      if (tasks.has(task.id) && (projection.moves.get(task.id) ?? 0) > asOf) stale.tasks.add(task.id)
+      else tasks.set(task.id, task)
     }
-    next = { ...next, tasks: newest(tasks) }
+    const kept = newest(tasks)
+    const moves = kept === tasks ? next.moves : new Map([...next.moves].filter(([id]) => kept.has(id)))
+    next = { ...next, tasks: kept, moves }
   }
   if (read.messages !== undefined && read.messages.length > 0) {
     const byId = new Map(read.messages.map((message) => [message.id, message]))

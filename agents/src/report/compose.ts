@@ -180,8 +180,7 @@ function byHeading(told: { index: number; evidence: Evidence }[]): Pick<Section,
 
 /** The nearest heading without its number, when it is short enough to stand before a sentence. */
 function labelOf(path: string): string | undefined {
-  const nearest = path
-    .slice(path.lastIndexOf(' › ') + (path.includes(' › ') ? 3 : 0))
+  const nearest = (path.split(' › ').at(-1) ?? '')
     .replace(/^\d+(?:\.\d+)*\.?\s+/, '')
     .replace(/[:*_`]+$/g, '')
     .trim()

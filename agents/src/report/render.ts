@@ -3,7 +3,13 @@ import type { Citation, Claim } from '../citation.ts'
 
 /** `paragraphs` hold indices of claims; `notes` are sentences that claim nothing about the world and carry no citation. */
 /** `labels[i]` names what paragraph i is about: the heading it stood under in its document. */
-export type Section = { title: string; paragraphs: number[][]; labels?: (string | undefined)[]; list?: boolean; notes?: string[] }
+export type Section = {
+  title: string
+  paragraphs: number[][]
+  labels?: (string | null | undefined)[]
+  list?: boolean
+  notes?: string[]
+}
 
 /** The verdict on one claim; `reasons` are shown where it is struck out. */
 export type ClaimVerdict = { supported: boolean; reasons: string[] }
@@ -47,7 +53,7 @@ export function render(
     if (paragraphs.length === 0 && (section.notes ?? []).length === 0) continue
     lines.push(`## ${section.title}`, '')
     for (const paragraph of paragraphs) {
-      const label = paragraph.label === undefined || paragraph.label === '' ? '' : `**${paragraph.label}:** `
+      const label = !paragraph.label ? '' : `**${paragraph.label}:** `
       const text = label + paragraph.claims.map(sentence).join(' ')
       if (section.list === true) lines.push(`- ${text}`)
       else lines.push(text, '')

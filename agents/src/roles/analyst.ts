@@ -5,6 +5,7 @@ import type { TableFindings } from '../report/compose.ts'
 import { Library } from './corpus.ts'
 import { jobOf, pause, textOf, wordsOf } from './job.ts'
 import { dossierTool } from './knowledge.ts'
+import { Running, graceFor } from './running.ts'
 
 const maxFindings = 60
 
@@ -15,13 +16,10 @@ export interface AnalysisResult {
 
 export function analyst(hub: Hub): void {
   const library = new Library(hub)
-  const running = new Map<string, Promise<unknown>>()
+  const running = new Running()
 
   hub.onTask((task, context) => {
-    const work = run()
-    running.set(task.id, work)
-    void work.catch(() => {}).finally(() => running.delete(task.id))
-    return work
+    return running.track(task.id, run())
 
     async function run(): Promise<AnalysisResult | ReturnType<typeof analyseText>> {
       const job = jobOf(task)
@@ -53,12 +51,9 @@ export function analyst(hub: Hub): void {
       return { tables, reports }
     }
   })
-  hub.onMessage(
-    async (message) => {
-      if (message.task_id !== null) await running.get(message.task_id)?.catch(() => {})
-    },
-    { type: 'task.note' },
-  )
+  hub.onMessage(async (message) => message.task_id && running.settled(message.task_id, graceFor(message.attempt)), {
+    type: 'task.note',
+  })
   hub.onMessage((message) => analyseText(textOf(message.content, 'csv', 'json', 'data'), textOf(message.content, 'goal')))
 }
 

@@ -61,7 +61,8 @@ export class Library {
     for (const hit of items) {
       const entry = hit.source === null ? undefined : bySource.get(hit.source)
       // Rows of tables are the analyst's; read as prose they make no sentences.
-      if (entry && entry.kind !== 'csv' && entry.kind !== 'tsv') passages.push({ document: entry.document, chunk: hit.chunk, start: hit.start, end: hit.end, text: hit.text })
+      if (entry && entry.kind !== 'csv' && entry.kind !== 'tsv')
+        passages.push({ document: entry.document, chunk: hit.chunk, start: hit.start, end: hit.end, text: hit.text })
     }
     return passages
   }

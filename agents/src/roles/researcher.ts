@@ -8,6 +8,7 @@ import { type Question, readQuestions } from '../text/question.ts'
 import { type Corpus, Library } from './corpus.ts'
 import { jobOf, pause, textOf, wordsOf } from './job.ts'
 import { dossierTool } from './knowledge.ts'
+import { Running, graceFor } from './running.ts'
 
 /** Evidence as it travels: the question as text, read again by the writer. */
 export interface ResearchResult {
@@ -17,14 +18,10 @@ export interface ResearchResult {
 
 export function researcher(hub: Hub): void {
   const library = new Library(hub)
-  /** Tasks under way here, for notes that concern one of them. */
-  const running = new Map<string, Promise<unknown>>()
+  const running = new Running()
 
   hub.onTask((task, context) => {
-    const work = run()
-    running.set(task.id, work)
-    void work.catch(() => {}).finally(() => running.delete(task.id))
-    return work
+    return running.track(task.id, run())
 
     async function run(): Promise<ResearchResult | Awaited<ReturnType<typeof answerFromKnowledge>>> {
       const job = jobOf(task)
@@ -51,13 +48,9 @@ export function researcher(hub: Hub): void {
   })
 
   // A note on a task is settled with the task: if this process dies first, the note comes again.
-  hub.onMessage(
-    async (message) => {
-      const { task_id: id } = message
-      if (id !== null) await running.get(id)?.catch(() => {})
-    },
-    { type: 'task.note' },
-  )
+  hub.onMessage(async (message) => message.task_id && running.settled(message.task_id, graceFor(message.attempt)), {
+    type: 'task.note',
+  })
   hub.onMessage((message) => answerFromKnowledge(hub, textOf(message.content)))
 }
 
@@ -65,9 +58,17 @@ async function passagesFor(library: Library, corpus: Corpus, question: Question)
   return question.overview ? library.openings(corpus) : library.search(corpus, question.text)
 }
 
-export function research(question: Question, passages: Passage[], questions: number, headingOf?: (document: string, offset: number) => string): Answer {
+export function research(
+  question: Question,
+  passages: Passage[],
+  questions: number,
+  headingOf?: (document: string, offset: number) => string,
+): Answer {
   const limit = question.overview || question.kinds.includes('conclusion') ? 10 : questions > 1 ? 5 : 8
-  const { answered, reason, evidence } = extractEvidence(question, narrowPassages(question, passages), { limit, ...(headingOf && { headingOf }) })
+  const { answered, reason, evidence } = extractEvidence(question, narrowPassages(question, passages), {
+    limit,
+    ...(headingOf && { headingOf }),
+  })
   return { question, answered, reason, evidence }
 }
 

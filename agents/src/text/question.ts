@@ -51,7 +51,7 @@ const instructions = stems(
     'information detail details according regarding concerning related relate based attached following available using use everything anything something know learn understand happen happened happens develop developed ' +
     'evolve evolved stand stands notable noteworthy remarkable interesting point points highlight highlights takeaway takeaways aspect aspects fact facts content contents topic topics much long many often far kind sort ' +
     'say says said mention mentions mentioned short shortly concise detailed comprehensive complete full paragraph sentence sentences page words table section state stated conclude conclusion conclusions clearly step executive ' +
-    'insight insights statistics statistic trend trends pattern patterns outlier outliers data dataset figures figure number numbers develop look perform changed change changes over ' +
+    'afterwards afterward thereafter subsequently meanwhile recently insight insights statistics statistic trend trends pattern patterns outlier outliers data dataset figures figure number numbers develop look perform changed change changes over ' +
     'fasse zusammen zusammenfassung beschreibe erklare nenne liste vergleiche bericht dokumente dokument wichtigsten wichtig uberblick steht stehen gibt geben entwickelt entwickelte entwicklung passiert passierte resume resumen',
 )
 

@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts'
 import { CadreClientError } from './errors.ts'
 
 const final: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'rejected', 'skipped'])
-export const hasEnded = (task: Pick<Task, 'state'>): boolean => final.has(task.state)
+const hasEnded = (task: Pick<Task, 'state'>): boolean => final.has(task.state)
 
 /** Names of the log entries that move a task; the feed of those who are no agent. */
 const taskEvents = [

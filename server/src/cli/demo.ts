@@ -21,7 +21,12 @@ export async function demo(args: readonly string[]): Promise<number> {
   try {
     return await runDemo(options)
   } catch (error) {
-    if (error instanceof DemoFailure || error instanceof FolderError || error instanceof ConfigError || error instanceof CadreError) {
+    if (
+      error instanceof DemoFailure ||
+      error instanceof FolderError ||
+      error instanceof ConfigError ||
+      error instanceof CadreError
+    ) {
       process.stderr.write(`${error.message}\n`)
       return 1
     }

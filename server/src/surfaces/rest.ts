@@ -82,7 +82,8 @@ declare module 'fastify' {
 
 async function handle(operation: Operation, parts: RestParts, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const abort = new AbortController()
-  request.raw.once('close', () => {
+  // Of the answer, not of the request: a request closes as soon as its body was read.
+  reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) abort.abort()
   })
   const isUpload = operation.body === 'upload' && !isJson(request)

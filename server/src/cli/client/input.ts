@@ -36,13 +36,16 @@ export async function readInput(
     const takesRest = index === open.length - 1 && (field.kind === 'list' || field.kind === 'words')
     input[field.name] = await readValue(field, takesRest ? words.splice(0) : [words.shift() as string], sources)
   }
-  if (words.length > 0) throw usage(`There is nothing for ${words.map((word) => JSON.stringify(word)).join(' ')}; put a text in quotes.`)
+  if (words.length > 0)
+    throw usage(`There is nothing for ${words.map((word) => JSON.stringify(word)).join(' ')}; put a text in quotes.`)
   const inPath = (plan.operation.routes?.[0]?.path.match(/\{(\w+)\}/g) ?? []).map((part) => part.slice(1, -1))
   const missing = plan.fields.filter(
     (field) => (field.required || inPath.includes(field.name)) && !Object.hasOwn(input, field.name),
   )
   if (missing.length > 0)
-    throw usage(`Missing: ${missing.map((field) => (positionals.includes(field) ? `<${field.option}>` : `--${field.option}`)).join(', ')}.`)
+    throw usage(
+      `Missing: ${missing.map((field) => (positionals.includes(field) ? `<${field.option}>` : `--${field.option}`)).join(', ')}.`,
+    )
   check(plan, input)
   return input
 }

@@ -49,7 +49,11 @@ export const shortcuts: Readonly<Record<string, Shortcut>> = {
     operation: 'messages.send',
     positionals: ['to', 'content'],
     joinsWords: true,
-    examples: ['cadre send researcher "Look into tidal power"', `cadre send ada,bob '{"step": 2}'`, 'cadre send writer @notes.md'],
+    examples: [
+      'cadre send researcher "Look into tidal power"',
+      `cadre send ada,bob '{"step": 2}'`,
+      'cadre send writer @notes.md',
+    ],
   },
   ask: {
     operation: 'messages.ask',

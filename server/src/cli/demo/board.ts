@@ -15,8 +15,19 @@ export interface Card {
 }
 
 const marks: Readonly<Record<TaskState, string>> = {
-  pending: '○', scheduled: '◷', ready: '○', assigned: '◔', running: '◐', input_required: '✋', auth_required: '🔑', paused: '❚❚',
-  completed: '✓', failed: '✗', cancelled: '⊘', rejected: '⃠', skipped: '⤼',
+  pending: '○',
+  scheduled: '◷',
+  ready: '○',
+  assigned: '◔',
+  running: '◐',
+  input_required: '✋',
+  auth_required: '🔑',
+  paused: '❚❚',
+  completed: '✓',
+  failed: '✗',
+  cancelled: '⊘',
+  rejected: '⃠',
+  skipped: '⤼',
 }
 const redrawMs = 100
 const barWidth = 32
@@ -54,7 +65,15 @@ export class Board {
 
   apply(entry: LogEntry): void {
     if (!entry.type.startsWith('task.')) return
-    const data = entry.data as { task_id: string; to: TaskState; agent: string | null; attempt: number; reason: string | null; progress?: number; note?: string | null }
+    const data = entry.data as {
+      task_id: string
+      to: TaskState
+      agent: string | null
+      attempt: number
+      reason: string | null
+      progress?: number
+      note?: string | null
+    }
     const card = this.cards.get(data.task_id)
     if (!card) return
     const before = { state: card.state, agent: card.agent }

@@ -44,8 +44,10 @@ export function readOptions(args: readonly string[]): DemoOptions {
   } catch (cause) {
     throw new UsageError((cause as Error).message.split('. ', 1)[0], { cause })
   }
-  if (values.goal !== undefined && values.goal.trim() === '') throw new UsageError('The goal is empty: say what the team is to find out.')
-  if (values.goal !== undefined && values.goal.length > maxGoal) throw new UsageError(`The goal has ${values.goal.length} characters; ${maxGoal} is the limit.`)
+  if (values.goal !== undefined && values.goal.trim() === '')
+    throw new UsageError('The goal is empty: say what the team is to find out.')
+  if (values.goal !== undefined && values.goal.length > maxGoal)
+    throw new UsageError(`The goal has ${values.goal.length} characters; ${maxGoal} is the limit.`)
   if (values.docs === '') throw new UsageError('Name a folder after --docs.')
   const goal = values.goal ?? (values.docs === undefined ? ownGoal : undefined)
   if (goal === undefined) throw new UsageError('Say what the team is to find out in these documents: --goal "<text>".')

@@ -48,7 +48,17 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   try {
     const server = await startServer({
-      config: readConfig({ ...process.env, CADRE_HOST: '127.0.0.1', CADRE_PORT: '0', PORT: '', CADRE_DATA: data, CADRE_AUTH: 'local', CADRE_LEASE_MS: String(leaseMs), CADRE_WORKER_RESTART_MS: String(restartMs), LOG_LEVEL: 'silent' }),
+      config: readConfig({
+        ...process.env,
+        CADRE_HOST: '127.0.0.1',
+        CADRE_PORT: '0',
+        PORT: '',
+        CADRE_DATA: data,
+        CADRE_AUTH: 'local',
+        CADRE_LEASE_MS: String(leaseMs),
+        CADRE_WORKER_RESTART_MS: String(restartMs),
+        LOG_LEVEL: 'silent',
+      }),
       workerCommand: workerCommand(),
       assets: assetsFolder(),
     })
@@ -77,15 +87,37 @@ interface Outcome {
   kills: Kill[]
 }
 
-async function job(options: DemoOptions, server: RunningServer, hub: Hub, documents: readonly LoadedDocument[], skipped: GoalInput['skipped'], out: NodeJS.WriteStream): Promise<Outcome> {
+async function job(
+  options: DemoOptions,
+  server: RunningServer,
+  hub: Hub,
+  documents: readonly LoadedDocument[],
+  skipped: GoalInput['skipped'],
+  out: NodeJS.WriteStream,
+): Promise<Outcome> {
   await gather(hub)
   out.write(`team: ${team.flatMap(([, ...names]) => names).join(', ')}\n\n`)
   const board = new Board(options.goal, out)
-  const killer = new Killer({ team: new Map(team.map(([type, ...names]) => [type, names])), pidOf: (agent) => server.workerPid(agent), say: (text) => board.say(text) })
+  const killer = new Killer({
+    team: new Map(team.map(([type, ...names]) => [type, names])),
+    pidOf: (agent) => server.workerPid(agent),
+    say: (text) => board.say(text),
+  })
   const stop = hub.events.watch((entry: LogEntry) => {
     if (entry.type === 'task.created' && !board.cards.has(entry.subject)) {
       const { task_id: id, title } = entry.data as { task_id: string; title: string }
-      if (id !== goalTask) board.expect({ id, title, state: 'pending', agent: null, attempt: 0, progress: 0, note: null, startedAt: null, endedAt: null })
+      if (id !== goalTask)
+        board.expect({
+          id,
+          title,
+          state: 'pending',
+          agent: null,
+          attempt: 0,
+          progress: 0,
+          note: null,
+          startedAt: null,
+          endedAt: null,
+        })
     }
     board.apply(entry)
     if (entry.type === 'message.redelivered') {
@@ -100,8 +132,21 @@ async function job(options: DemoOptions, server: RunningServer, hub: Hub, docume
   })
   let goalTask = ''
   try {
-    const input: GoalInput = { goal: options.goal, collection: 'documents', skipped, pace_ms: paceMs, lease_ms: leaseMs, documents: await upload(hub, documents) }
-    const handle = await hub.task.create({ title: 'Answer the goal', description: options.goal.slice(0, 2000), agent_type: 'coordinator', input, lease_ms: leaseMs })
+    const input: GoalInput = {
+      goal: options.goal,
+      collection: 'documents',
+      skipped,
+      pace_ms: paceMs,
+      lease_ms: leaseMs,
+      documents: await upload(hub, documents),
+    }
+    const handle = await hub.task.create({
+      title: 'Answer the goal',
+      description: options.goal.slice(0, 2000),
+      agent_type: 'coordinator',
+      input,
+      lease_ms: leaseMs,
+    })
     goalTask = handle.id
     const { run_id, ...result } = await handle.result<FinalResult & { run_id: string }>({ timeout: jobMs })
     await settled(hub, killer)
@@ -121,7 +166,10 @@ async function gather(hub: Hub): Promise<void> {
     const { items } = await hub.agents.list({ limit: 100 })
     const { items: tools } = await hub.tools.list()
     if (items.filter((agent) => agent.status === 'idle').length === names.length && tools.length > 0) return
-    if (Date.now() > deadline) throw new DemoFailure(`Only ${items.filter((agent) => agent.status === 'idle').length} of ${names.length} agents came up within ${teamMs / 1000} s.`)
+    if (Date.now() > deadline)
+      throw new DemoFailure(
+        `Only ${items.filter((agent) => agent.status === 'idle').length} of ${names.length} agents came up within ${teamMs / 1000} s.`,
+      )
     await new Promise((done) => setTimeout(done, 50))
   }
 }
@@ -129,7 +177,10 @@ async function gather(hub: Hub): Promise<void> {
 async function upload(hub: Hub, documents: readonly LoadedDocument[]): Promise<GoalInput['documents']> {
   const entries: GoalInput['documents'] = []
   for (const { document, kind, text } of documents) {
-    const { id } = await hub.artifacts.upload(new TextEncoder().encode(text), { name: document, media_type: 'text/plain; charset=utf-8' })
+    const { id } = await hub.artifacts.upload(new TextEncoder().encode(text), {
+      name: document,
+      media_type: 'text/plain; charset=utf-8',
+    })
     entries.push({ document, kind, artifact: id, characters: text.length })
   }
   return entries
@@ -147,22 +198,50 @@ async function settled(hub: Hub, killer: Killer): Promise<void> {
 
 async function collect(hub: Hub, runId: string): Promise<Pick<Outcome, 'tasks' | 'metrics' | 'calls'>> {
   const { items } = await hub.call('tasks.list', { run_id: runId, limit: 500 })
-  const tasks = await Promise.all(items.reverse().map(async (task) => ({ task, attempts: (await hub.call('tasks.get', { id: task.id })).attempts.length })))
+  const tasks = await Promise.all(
+    items.reverse().map(async (task) => ({ task, attempts: (await hub.call('tasks.get', { id: task.id })).attempts.length })),
+  )
   const { items: calls } = await hub.tools.calls({ limit: 500 })
   return { tasks, calls, metrics: await hub.call('system.metrics', {}) }
 }
 
-function report(options: DemoOptions, { result, tasks, metrics, calls, kills }: Outcome, documents: readonly LoadedDocument[], skipped: GoalInput['skipped'], seconds: number, out: NodeJS.WriteStream): void {
-  const { sent, ...counts } = { sent: metrics.messages.total, delivered: metrics.messages.delivered, acknowledged: metrics.messages.acknowledged, redelivered: metrics.messages.redelivered, dead: metrics.messages.dead }
+function report(
+  options: DemoOptions,
+  { result, tasks, metrics, calls, kills }: Outcome,
+  documents: readonly LoadedDocument[],
+  skipped: GoalInput['skipped'],
+  seconds: number,
+  out: NodeJS.WriteStream,
+): void {
+  const { sent, ...counts } = {
+    sent: metrics.messages.total,
+    delivered: metrics.messages.delivered,
+    acknowledged: metrics.messages.acknowledged,
+    redelivered: metrics.messages.redelivered,
+    dead: metrics.messages.dead,
+  }
   const claims = result.answered ? result.report.claims : []
   if (options.json) {
     const document = {
       goal: options.goal,
-      report: { markdown: result.report.markdown, claims: claims.map(({ text, citations, supported }) => ({ text, citations, supported })) },
-      documents: documents.map(({ document: name, text, extracted, encoding }) => ({ document: name, ...((extracted || encoding !== 'utf-8') && { text }) })),
+      report: {
+        markdown: result.report.markdown,
+        claims: claims.map(({ text, citations, supported }) => ({ text, citations, supported })),
+      },
+      documents: documents.map(({ document: name, text, extracted, encoding }) => ({
+        document: name,
+        ...((extracted || encoding !== 'utf-8') && { text }),
+      })),
       skipped: skipped.map(({ document: name, reason }) => ({ document: name, reason })),
       tasks: tasks.map(({ task, attempts }) => ({
-        id: task.id, title: task.title, status: task.status, agent: task.assigned_to, attempts, depends_on: task.depends_on, started_at: task.started_at, completed_at: task.completed_at,
+        id: task.id,
+        title: task.title,
+        status: task.status,
+        agent: task.assigned_to,
+        attempts,
+        depends_on: task.depends_on,
+        started_at: task.started_at,
+        completed_at: task.completed_at,
       })),
       messages: { sent, ...counts },
       kills,
@@ -171,8 +250,13 @@ function report(options: DemoOptions, { result, tasks, metrics, calls, kills }: 
     }
     process.stdout.write(`${JSON.stringify(document)}\n`)
   } else out.write(`\n${result.report.markdown}\n`)
-  const struck = result.struck > 0 ? `oversight struck out ${result.struck} of ${result.report.claims.length} sentences` : `oversight checked ${result.report.claims.length} sentences and found each in its source`
-  out.write(`${pc.dim(`${struck}; ${sent} messages, ${counts.redelivered} delivered again, ${calls.length} tool calls, ${seconds.toFixed(1)} s`)}\n`)
+  const struck =
+    result.struck > 0
+      ? `oversight struck out ${result.struck} of ${result.report.claims.length} sentences`
+      : `oversight checked ${result.report.claims.length} sentences and found each in its source`
+  out.write(
+    `${pc.dim(`${struck}; ${sent} messages, ${counts.redelivered} delivered again, ${calls.length} tool calls, ${seconds.toFixed(1)} s`)}\n`,
+  )
 }
 
 function nothingToRead(folder: string, skipped: readonly { document: string; reason: string }[]): string {

@@ -283,16 +283,16 @@ export class Deliveries {
   async acknowledge(places: readonly Place[]): Promise<{ acknowledged: number; already: number }> {
     await this.flushAcks()
     const outcome = await this.#database.transaction(async (tx) => {
-      const current: Place[] = []
+      const current = new Map<string, Place>()
       let already = 0
       for (const place of places) {
         const state = await this.#standing(tx, place)
         if (state === 'stale') throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
-        if (state === 'settled') already += 1
-        else current.push(place)
+        if (state === 'settled' || current.has(leaseKey(place))) already += 1
+        else current.set(leaseKey(place), place)
       }
-      await deleteDeliveries(tx, current)
-      return { current, already }
+      await deleteDeliveries(tx, [...current.values()])
+      return { current: [...current.values()], already }
     })
     this.#settled(outcome.current)
     return { acknowledged: outcome.current.length, already: outcome.already }

@@ -59,8 +59,11 @@ export class Requests {
     return true
   }
 
-  resolve(seq: number, row: MessageRow): void {
+  /** Hands the reply over; false when nobody waited for it. */
+  resolve(seq: number, row: MessageRow): boolean {
     const waiting = this.#waiting.get(seq)
-    if (waiting?.claimed) waiting.resolve(row)
+    if (!waiting?.claimed) return false
+    waiting.resolve(row)
+    return true
   }
 }

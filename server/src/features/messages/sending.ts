@@ -109,7 +109,12 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
           })),
         )
         deliveries.stored(inbox, bySeq)
-        for (const row of rows) if (row.reply_to !== null) requests.resolve(row.reply_to, row)
+        for (const row of rows) {
+          if (row.reply_to === null || !requests.resolve(row.reply_to, row)) continue
+          // The waiter took it: that is its delivery and its acknowledgement.
+          deliveries.counters.delivered += 1
+          deliveries.counters.acknowledged += 1
+        }
       })
       return outcomes
     }),
