@@ -68,7 +68,12 @@ const measures: Record<Measure, { field: (sample: Sample) => number; suffix: str
 }
 
 /** One row a cell and subject; a subject that does not suit a cell has none. */
-export function toRows(series: Series, cells: readonly Cell[], names: Names, suits: (name: string, cell: Cell) => boolean): Row[] {
+export function toRows<C extends Cell>(
+  series: Series,
+  cells: readonly C[],
+  names: Names,
+  suits: (name: string, cell: C) => boolean,
+): Row[] {
   const rows: Row[] = []
   for (const cell of cells) {
     for (const name of [names.ours, ...names.others]) {

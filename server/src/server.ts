@@ -243,6 +243,8 @@ async function compose(
     onConstructorPoisoning: 'ignore',
     http: { headersTimeout: 10_000, maxHeaderSize: 16_384 },
   })
+  // Only JSON is parsed; everything else is an upload's stream.
+  app.removeContentTypeParser('text/plain')
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   let ready = true
   serveRest(app, {

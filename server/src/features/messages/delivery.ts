@@ -23,11 +23,14 @@ import {
   leasedOf,
   loadInboxes,
   readyDeliveries,
+  releaseLeases,
   returnDelivery,
 } from './store.ts'
 
 export const leaseMs = 30_000
 const maxAttempts = 5
+const maxLosses = 20
+const connectionLost = 'connection lost'
 const maxBackoff = 300_000
 const sweepMs = 1_000
 /** Acknowledgements ride on the next commit and cause one of their own only after this long. */
@@ -140,15 +143,12 @@ export class Deliveries {
     const keep = new Set([...sent.values()].map(leaseKey))
     this.#windows.set(agent, { session, sent: new Map([...sent].toSorted(([a], [b]) => a - b)), pumping: false, again: false })
     // What a lost connection took with it comes again at once; what the client still holds it may acknowledge by its receipt.
-    const resumingElsewhere = resumeAfter !== undefined && !known
-    if (!resumingElsewhere) {
-      await this.#database.transaction(async (tx) => {
-        for (const row of await leasedOf(tx, tenant, agent))
-          if (!keep.has(leaseKey(row))) await this.#giveBack(tx, row, 'connection lost', 0)
-      })
-    }
+    await this.#database.transaction(async (tx) => {
+      for (const row of await leasedOf(tx, tenant, agent))
+        if (!keep.has(leaseKey(row))) await this.#giveBack(tx, row, connectionLost, 0)
+    })
     this.pump(agent)
-    return { resumed: known, head, gap: resumingElsewhere && resumeAfter !== head && resumeAfter > 0 }
+    return { resumed: known, head, gap: !known && resumeAfter !== undefined && resumeAfter > 0 && resumeAfter !== head }
   }
 
   /** May a new message be leased to its recipient in the transaction that stores it? Only when nothing waits before it. */
@@ -358,6 +358,8 @@ export class Deliveries {
     for (const wakes of this.#waiters.values()) for (const wake of wakes) wake()
     await Promise.all(this.#background)
     await this.flushAcks()
+    // What agents had in hand is theirs again as soon as a server answers, not after its lease.
+    await this.#database.transaction((tx) => releaseLeases(tx, [...this.#leases.values()]))
   }
 
   async #standing(tx: Tx, place: Place): Promise<'current' | 'settled' | 'stale'> {
@@ -376,10 +378,14 @@ export class Deliveries {
     const agent = this.#directory.byId(row.agent)
     const common = { message_id: messageId(row.seq), agent_id: agent.publicId, agent: agent.name }
     const forget = () => {
+      // Or a later cumulative acknowledgement would cover what was given back.
+      const number = this.#leases.get(leaseKey(row))?.number
+      if (number !== undefined) this.#windows.get(row.agent)?.sent.delete(number)
       this.#leases.delete(leaseKey(row))
       this.#count(this.#leased, row.agent, -1)
     }
-    if (dead || row.attempt >= maxAttempts) {
+    // A lost connection says little about the message; only one that keeps ending its receivers is taken out in the end.
+    if (dead || row.attempt >= (reason === connectionLost ? maxLosses : maxAttempts)) {
       await buryDelivery(
         tx,
         row,

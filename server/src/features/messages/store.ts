@@ -183,6 +183,14 @@ export async function returnDelivery(tx: Tx, place: Place, availableAt: number, 
     where tenant = ${place.tenant} and agent = ${place.agent} and priority = ${place.priority} and seq = ${place.seq}`)
 }
 
+/** Leases that end with the process that gave them; the attempt is not the message's fault. */
+export async function releaseLeases(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
+  await tx.runMany(
+    'update inbox set state = 0, lease_until = null where tenant = ? and agent = ? and priority = ? and seq = ? and attempt = ? and state = 1',
+    places.map((place) => [place.tenant, place.agent, place.priority, place.seq, place.attempt]),
+  )
+}
+
 export async function buryDelivery(
   tx: Tx,
   row: InboxRow,

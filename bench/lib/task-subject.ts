@@ -1,0 +1,75 @@
+/** One system of the `tasks` scenario: submitter and worker processes, and one verified run. */
+import { ClientProcess } from './client-process.ts'
+import type { Durability, RunSettings } from './drivers.ts'
+import { cpuOf } from './process-cpu.ts'
+import type { Cell, Subject } from './rounds.ts'
+import type { Scope } from './scope.ts'
+import type { Server } from './servers.ts'
+import type { Executions, Shape, TaskOutcome } from './task-client.ts'
+
+export interface TaskCell extends Cell {
+  shape: Shape
+  /** Length of the chain or width of the fan. */
+  size: number
+}
+
+export type TaskSubject = Subject<TaskCell>
+
+export interface TaskSystem {
+  name: string
+  ours: boolean
+  server: Server
+  driver: URL
+  /** Worker in a process of its own; otherwise the submitter runs the tasks itself. */
+  remote: boolean
+  shapes: readonly Shape[]
+}
+
+let runs = 0
+
+export function taskSubject(scope: Scope, { name, ours, server, driver, remote, shapes }: TaskSystem): TaskSubject {
+  const { url } = server
+  const start = (role: string) => ClientProcess.start(scope, 'tasks', driver, `${name} ${role}`)
+  const submitter = start('submitter')
+  const worker = remote ? start('worker') : submitter
+  const clients = [...new Set([submitter, worker])]
+  const pids = [...clients.map((client) => client.pid), server.pid]
+  scope.defer(() => Promise.allSettled(clients.map((client) => client.call('end', undefined, 3_000))))
+
+  return {
+    name,
+    ours,
+    suits: (cell) => shapes.includes(cell.shape),
+    durability: () => submitter.call<Durability>('durability', url),
+    async measure(cell, ms) {
+      const run = ++runs
+      const inFlight = cell.inFlight ?? 1
+      const settings: RunSettings = { url, run, inFlight }
+      if (remote) await worker.call('worker', settings)
+      await submitter.call('submitter', settings)
+      const before = cpuOf(pids)
+      const { shape, size } = cell
+      const outcome = await submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, 60_000)
+      const cpu = cpuOf(pids) - before
+      const executions = await worker.call<Executions>('executions', { run })
+      for (const client of clients) await client.call('close', undefined)
+      return {
+        perSecond: outcome.count / outcome.seconds,
+        p50: outcome.p50,
+        p99: outcome.p99,
+        cpuUs: cpu / outcome.count,
+        fault: faultOf(cell, outcome, executions),
+      }
+    },
+  }
+}
+
+/** Every task of every graph must have run, once. */
+function faultOf({ shape, size }: TaskCell, { count, failed, failure }: TaskOutcome, executions: Executions): string | undefined {
+  const expected = count * (shape === 'task' ? 1 : shape === 'chain' ? size : size + 1)
+  if (count === 0) return 'nothing was submitted'
+  if (failed > 0) return `${failed} of ${count} submissions failed: ${failure}`
+  if (executions.unique !== expected) return `${executions.unique} of ${expected} tasks ran`
+  if (executions.repeated > 0) return `${executions.repeated} of ${expected} tasks ran more than once`
+  return undefined
+}
