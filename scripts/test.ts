@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { runChecks, runNode } from './check.ts'
 
 const root = join(import.meta.dirname, '..')
-const folders = ['contract', 'server', 'sdk', 'agents', 'test']
+const folders = ['contract', 'server', 'sdk', 'agents', 'dashboard', 'test']
 
 // node:test bounds a test, not a file that stays open after its tests: this bounds the whole run, below the hour and a half of CI.
 const runLimit = 80 * 60_000

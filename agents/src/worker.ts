@@ -32,8 +32,9 @@ export interface WorkerAssignment {
 export async function startAgent(assignment: WorkerAssignment): Promise<{ close(): Promise<void>; closed: Promise<void> }> {
   const role = roles[assignment.type]
   if (!role) throw new Error(`There is no agent of type ${assignment.type}; known are ${Object.keys(roles).join(', ')}.`)
-  const { url, token, name, type, capabilities, concurrency, metadata } = assignment
-  const hub = await connect(url, { agent: name, token, type, capabilities, concurrency, metadata })
+  const { url, token, name, concurrency } = assignment
+  // Its profile stands in the registry already; only what this process must know is repeated.
+  const hub = await connect(url, { agent: name, token, concurrency })
   // A connection that has trouble says so by its events; it comes back by itself.
   hub.on('error', () => {})
   await role(hub)

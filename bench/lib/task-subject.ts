@@ -49,7 +49,7 @@ export function taskSubject(scope: Scope, { name, ours, server, driver, remote, 
       await submitter.call('submitter', settings)
       const before = cpuOf(pids)
       const { shape, size } = cell
-      const outcome = await submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, 60_000)
+      const outcome = await submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, 25_000)
       const cpu = cpuOf(pids) - before
       const executions = await worker.call<Executions>('executions', { run })
       for (const client of clients) await client.call('close', undefined)

@@ -11,7 +11,8 @@ interface Data {
 const queueOf = (run: number) => `tasks-${run}`
 const connectionOf = (url: string) => ({ host: '127.0.0.1', port: Number(new URL(url).port), maxRetriesPerRequest: null })
 const limitMs = 60_000
-const single: JobsOptions = { removeOnComplete: true, removeOnFail: true }
+// Waiting for a job reads its record, so it must still be there for a while after it has ended.
+const single: JobsOptions = { removeOnComplete: { count: 10_000 }, removeOnFail: { count: 10_000 } }
 
 export const driver: TaskDriver = {
   async openWorker({ url, run }, ran) {
@@ -32,8 +33,9 @@ export const driver: TaskDriver = {
     const connection = connectionOf(url)
     const queue = new Queue<Data>(queueName, { connection })
     const events = new QueueEvents(queueName, { connection })
-    events.setMaxListeners(0)
     const flows = new FlowProducer({ connection })
+    // Each waiting job adds listeners.
+    for (const emitter of [queue, events, flows]) emitter.setMaxListeners(0)
     await Promise.all([queue.waitUntilReady(), events.waitUntilReady(), flows.waitUntilReady()])
     const job = (name: string, children: FlowJob[] = []): FlowJob => ({ name: 't', queueName, data: { name }, opts: single, children })
     const finish = async (root: FlowJob) => {

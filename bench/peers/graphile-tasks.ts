@@ -18,6 +18,7 @@ export const driver: TaskDriver = {
   async openSubmitter({ url }, ran) {
     const pool = new Pool({ connectionString: url, max: 30 })
     pool.on('error', () => {})
+    pool.on('connect', (client) => client.on('error', () => {}))
     const utils = await makeWorkerUtils({ pgPool: pool, logger: silent })
     await utils.migrate()
     const waiting = new Map<string, () => void>()

@@ -46,6 +46,7 @@ export function drainQueue<T>(
       completed(jobs.map((job) => job.data))
     }
   })()
+  draining.catch((error: unknown) => process.stderr.write(`pg-boss: the consumer stopped: ${String(error)}\n`))
   return {
     async close() {
       open = false

@@ -1,4 +1,7 @@
-/** pg-boss: jobs and flows. A job counts as done once its completion is committed. */
+/**
+ * pg-boss: a job counts as done once its completion is committed; a chain sends its next job then. Its flows are not measured: it looks
+ * for jobs whose dependencies have ended once a second at most, so a chain of ten would take ten seconds.
+ */
 import type { PgBoss } from 'pg-boss'
 import type { TaskDriver } from '../lib/drivers.ts'
 import { drainQueue, postgresDurability, startBoss } from './pg-boss-state.ts'
@@ -29,27 +32,17 @@ export const driver: TaskDriver = {
         }
       },
     )
-    const job = (ref: string, name: string, dependsOn: string[]) => ({ ref, name: queue, data: { name }, dependsOn })
+    const finish = async (name: string) => {
+      const ended = done(name)
+      await own.send(queue, { name })
+      await ended
+    }
     return {
-      async task(name) {
-        const ended = done(name)
-        await own.send(queue, { name })
-        await ended
-      },
+      task: finish,
       async chain(name, length) {
-        const ended = done(`${name}/${length - 1}`)
-        await own.flow(
-          Array.from({ length }, (_, step) => job(`t${step}`, `${name}/${step}`, step === 0 ? [] : [`t${step - 1}`])),
-        )
-        await ended
+        for (let step = 0; step < length; step++) await finish(`${name}/${step}`)
       },
-      async fan(name, width) {
-        const ended = done(`${name}/join`)
-        const side = Array.from({ length: width }, (_, index) => job(`t${index}`, `${name}/${index}`, []))
-        const refs = side.map(({ ref }) => ref)
-        await own.flow([...side, job('join', `${name}/join`, refs)])
-        await ended
-      },
+      fan: undefined,
       async close() {
         await draining.close()
         await own.deleteQueue(queue)

@@ -50,12 +50,13 @@ interface Entrant {
 }
 
 const every: readonly Shape[] = ['task', 'chain', 'fan']
+const noFan: readonly Shape[] = ['task', 'chain']
 const entrants: readonly Entrant[] = [
   { name: ours, driver: '../drivers/cadre-tasks.ts', server: 'cadre', remote: true, shapes: every },
   { name: 'bullmq', driver: '../peers/bullmq-tasks.ts', server: 'redis', remote: true, shapes: every },
   // These two tell nobody but the worker that a job is done, so it runs in the submitter's process: to their advantage.
-  { name: 'pg-boss', driver: '../peers/pg-boss-tasks.ts', server: 'postgres', remote: false, shapes: every },
-  { name: 'graphile-worker', driver: '../peers/graphile-tasks.ts', server: 'postgres', remote: false, shapes: ['task', 'chain'] },
+  { name: 'pg-boss', driver: '../peers/pg-boss-tasks.ts', server: 'postgres', remote: false, shapes: noFan },
+  { name: 'graphile-worker', driver: '../peers/graphile-tasks.ts', server: 'postgres', remote: false, shapes: noFan },
 ]
 
 async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line: string) => void) {

@@ -98,6 +98,7 @@ export const task = z.object({
   depends_on: z.array(id),
   parent_id: id.nullable(),
   run_id: id.nullable().meta({ description: 'Tasks submitted together share a run.' }),
+  run_name: z.string().nullable(),
   key: z.string().nullable().meta({ description: 'Name of the task within its graph.' }),
   input: json,
   requirements: metadata,

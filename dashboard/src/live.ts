@@ -26,6 +26,7 @@ export interface Store {
 const paintInterval = 250
 const rereadWait = 200
 const metricsInterval = 2000
+const agentsInterval = 1000
 const maxWait = 8000
 /** More tasks than this are cheaper to read as a list than one by one. */
 const singleReads = 12
@@ -54,6 +55,7 @@ export function createStore(): Store & { start(): () => void } {
   let reread: ReturnType<typeof setTimeout> | undefined
   let trailing: ReturnType<typeof setTimeout> | undefined
   let measured = 0
+  let listed = 0
   let generation = 0
 
   async function connect(): Promise<void> {
@@ -134,11 +136,14 @@ export function createStore(): Store & { start(): () => void } {
     stale = nothingStale()
     try {
       const ids = [...wanted.tasks]
+      const listsAgents = wanted.agents && Date.now() - listed >= agentsInterval
+      if (listsAgents) listed = Date.now()
+      else stale.agents ||= wanted.agents
       const due = metricsInterval - (Date.now() - measured)
       const [tasks, messages, agents, metrics, health] = await Promise.all([
         ids.length > singleReads ? api.tasks(limits.tasks).then((page) => page.items) : Promise.all(ids.map(api.task)),
         Promise.all([...wanted.messages].slice(0, singleReads).map(api.message)),
-        wanted.agents ? api.agents().then((page) => page.items) : undefined,
+        listsAgents ? api.agents().then((page) => page.items) : undefined,
         due <= 0 ? api.metrics() : undefined,
         due <= 0 ? api.health() : undefined,
       ])

@@ -170,3 +170,9 @@ test('entries of unknown types and shapes are passed over', () => {
   assert.deepEqual({ ...view, seq: 0 }, emptyProjection)
   assert.equal(view.seq, 2)
 })
+
+test('messages make the depth of inboxes stale', () => {
+  const stale = nothingStale()
+  applyEntries(emptyProjection, [sampleEntry(1, 'message.sent', sampleMessage('m'))], stale)
+  assert.equal(stale.agents, true)
+})

@@ -80,6 +80,8 @@ export function applyEntries(projection: Projection, entries: readonly LogEntry[
 function applyEntry(projection: Projection, entry: LogEntry, stale: Stale): Projection {
   if (typeof entry.data !== 'object' || entry.data === null) return projection
   const data = entry.data as Record<string, unknown>
+  // Messages change how deep inboxes are.
+  stale.agents ||= entry.type.startsWith('message.')
   if (entry.type === 'message.sent') return addMessage(projection, data as Message)
   if (entry.type === 'message.settled') return settle(projection, data, stale)
   if (entry.type === 'message.dead') return setMessageStatus(projection, new Set([String(data.message_id)]), 'dead')

@@ -31,7 +31,7 @@ export function groupRuns(all: ReadonlyMap<string, Task>): Run[] {
 function labelOf(id: string, tasks: readonly Task[], all: ReadonlyMap<string, Task>): string {
   if (id === looseRun) return 'Single tasks'
   for (const task of tasks) {
-    const goal = textIn(task.metadata, 'goal') ?? textIn(task.metadata, 'run_name') ?? textIn(task.input, 'goal')
+    const goal = task.run_name ?? textIn(task.metadata, 'goal') ?? textIn(task.metadata, 'run_name') ?? textIn(task.input, 'goal')
     if (goal !== undefined) return goal
   }
   const parent = all.get(tasks.find((task) => task.parent_id !== null)?.parent_id ?? '')

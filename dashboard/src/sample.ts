@@ -24,6 +24,7 @@ export const sampleTask = (id: string, fields: Partial<Task> = {}): Task => ({
   depends_on: [],
   parent_id: null,
   run_id: null,
+  run_name: null,
   key: null,
   input: null,
   requirements: {},

@@ -39,7 +39,7 @@ import { servePages } from './surfaces/pages.ts'
 import { forwardEvents } from './surfaces/push.ts'
 import { serveRest } from './surfaces/rest.ts'
 import { serveSockets } from './surfaces/websocket.ts'
-import { version } from './version.ts'
+import { version } from './core/version.ts'
 
 export interface ServerOptions {
   config: Config

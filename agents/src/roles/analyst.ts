@@ -58,7 +58,7 @@ export function analyst(hub: Hub): void {
 }
 
 /** A table sent as text: CSV, or JSON when it looks like it. */
-export function analyseText(text: string, goal: string) {
+function analyseText(text: string, goal: string) {
   const name = /^\s*[[{]/.test(text) ? 'data.json' : 'data.csv'
   const report = analyseDocument(name, text, goal)
   return {

@@ -16,8 +16,6 @@ export interface Job {
   pace_ms: number
 }
 
-export const everything = ''
-
 /** The structured job of a team, or undefined when the task is a plain description. */
 export function jobOf(task: Pick<Assignment, 'input'>): Job | undefined {
   const input = task.input as Partial<Job> | null

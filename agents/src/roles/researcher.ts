@@ -58,7 +58,7 @@ async function passagesFor(library: Library, corpus: Corpus, question: Question)
   return question.overview ? library.openings(corpus) : library.search(corpus, question.text)
 }
 
-export function research(
+function research(
   question: Question,
   passages: Passage[],
   questions: number,

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { CadreError } from '@cadre/contract'
 import { ConfigError, readConfig } from '../config.ts'
 import { startServer } from '../server.ts'
-import { version } from '../version.ts'
+import { version } from '../core/version.ts'
 
 const drainMs = 30_000
 

@@ -39,7 +39,7 @@ const maxInFlight = 4_096
 const pingMs = 15_000
 const authenticateMs = 10_000
 const closeMs = 2_000
-export const heartbeatMs = 10_000
+const heartbeatMs = 10_000
 
 /** Frame type -> operation: every operation by its own name, and by the names the protocol gives it. */
 const byFrame = new Map<string, OperationName>(

@@ -1,5 +1,5 @@
 /** The answer of an operation on standard output, in the form that was asked for. */
-import { brief, card } from './card.ts'
+import { brief, card, secretsIn } from './card.ts'
 import type { Plan } from './plan.ts'
 import type { Answer } from './rest.ts'
 import type { Settings } from './settings.ts'
@@ -32,7 +32,7 @@ export async function printAnswer(plan: Plan, answer: Answer, settings: Settings
 
 async function printItems(plan: Plan, items: readonly Fields[], next: unknown, terminal: Terminal): Promise<void> {
   if (items.length === 0) {
-    terminal.stderr.write(`Nothing here yet.\n`)
+    terminal.stderr.write(plan.verb === 'search' ? 'Nothing matches.\n' : 'Nothing to show.\n')
     return
   }
   await write(terminal, table(items, terminal))
@@ -44,7 +44,7 @@ async function printItems(plan: Plan, items: readonly Fields[], next: unknown, t
 function report(plan: Plan, body: Fields, terminal: Terminal): string {
   const { colours } = terminal
   const word = brief(body, terminal) || plan.operation.summary
-  const secrets = ['token', 'key'].filter((field) => typeof body[field] === 'string' && (body[field] as string).startsWith('cad'))
+  const secrets = secretsIn(body)
   const lists = Object.entries(body).filter(
     ([, value]) => Array.isArray(value) && value.length > 0 && typeof value[0] === 'object',
   ) as [string, Fields[]][]

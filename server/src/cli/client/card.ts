@@ -41,24 +41,27 @@ export function card(object: Fields, terminal: Terminal): string {
       else if (isLong(value)) blocks.push(`\n${colours.dim(label)}\n${indent(pretty(value))}\n`)
       else {
         const shown = cell(field, value, now)
+        if (widthOf(shown.text) + 20 > columns) {
+          blocks.push(`\n${colours.dim(label)}\n${indent(shown.text)}\n`)
+          continue
+        }
         lines.push([label, oneLine(shown.text), (text) => paint(colours, shown.tone, text)])
       }
     }
   }
   add(object, '')
   const width = Math.max(0, ...lines.map(([label]) => widthOf(label)))
-  return [
-    ...lines.map(
-      ([label, text, tone]) => `${colours.dim(pad(printable(label), width))}  ${tone(fit(text, columns - width - 2))}\n`,
-    ),
-    ...blocks,
-  ].join('')
+  return [...lines.map(([label, text, tone]) => `${colours.dim(pad(printable(label), width))}  ${tone(text)}\n`), ...blocks].join(
+    '',
+  )
 }
+
+const isWords = (value: object) => Array.isArray(value) && value.every((each) => typeof each !== 'object')
 
 const isLong = (value: unknown): boolean =>
   typeof value === 'string'
     ? value.includes('\n') || value.length > blockWidth * 2
-    : typeof value === 'object' && value !== null && JSON.stringify(value).length > blockWidth
+    : typeof value === 'object' && value !== null && !isWords(value) && JSON.stringify(value).length > blockWidth
 
 const pretty = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value, null, 2))
 
@@ -68,6 +71,13 @@ const indent = (text: string): string =>
     .split('\n')
     .map((line) => `  ${line}`)
     .join('\n')
+
+/** What is shown this once: a new token, a new key. */
+export const secretsIn = (object: Fields): string[] =>
+  ['token', 'key'].filter((field) => typeof object[field] === 'string' && (object[field] as string).startsWith('cad_'))
+
+// Without its name it would say nothing.
+const isBare = (field: string, value: unknown) => typeof value === 'boolean' || (typeof value === 'number' && field !== 'size')
 
 const notInBrief = new Set([
   'created_at',
@@ -84,12 +94,19 @@ const notInBrief = new Set([
 
 /** What a command changed, on one line: `✓ tsk_1  Collect figures  ○ ready`. */
 export function brief(object: Fields, terminal: Terminal): string {
-  const scalars = Object.fromEntries(Object.entries(object).filter(([, value]) => !isObject(value) && !isRows(value)))
+  const secrets = secretsIn(object)
+  const scalars = Object.fromEntries(
+    Object.entries(object).filter(
+      ([field, value]) => !isObject(value) && !isRows(value) && value !== 0 && !secrets.includes(field),
+    ),
+  )
   const fields = columnsOf([scalars]).filter((field) => !notInBrief.has(field))
   const now = terminal.now()
   const parts = fields.map((field) => {
     const shown = cell(field, scalars[field], now)
-    return { ...shown, text: fit(oneLine(shown.text), 60) }
+    const text = oneLine(shown.text)
+    const isName = field === 'id' || field === 'key' || field === 'name'
+    return { ...shown, text: isBare(field, scalars[field]) ? `${field} ${text}` : isName ? text : fit(text, 60) }
   })
   return parts.map((part) => paint(terminal.colours, part.tone, part.text)).join('  ')
 }

@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { stat, unlink } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { Command, Option } from 'commander'
+import { Argument, Command, Help, Option } from 'commander'
 import { printAnswer } from './answer.ts'
 import { bytes } from './look.ts'
 import { Failure, exitCodes, usage } from './failure.ts'
@@ -24,7 +24,6 @@ export interface Shape {
   examples?: readonly string[]
 }
 
-/** `run` is called with the command's exit code, because commander keeps no results. */
 export function deriveCommand(plan: Plan, terminal: Terminal, shape: Shape = {}): Command {
   const { operation } = plan
   const isUpload = operation.body === 'upload'
@@ -35,9 +34,18 @@ export function deriveCommand(plan: Plan, terminal: Terminal, shape: Shape = {})
     .summary(operation.summary)
     .description([`${operation.summary}.`, operation.description].filter((text) => text !== undefined).join('\n'))
     .argument('[words...]')
-  const words = isUpload ? ['[file]'] : positionals.map((field) => placeOf(field))
-  command.usage([...words, '[options]'].join(' ')).configureHelp({ visibleArguments: () => [] })
-  command.configureHelp({ ...command.configureHelp() })
+  const places: readonly (readonly [place: string, text: string])[] = isUpload
+    ? [['[file]', 'path of the file, or - for standard input']]
+    : positionals.map((field, index) => [
+        placeOf(field, field.required || shape.positionals !== undefined, index === positionals.length - 1),
+        describe(plan, field),
+      ])
+  command.usage([...places.map(([place]) => place), '[options]'].join(' '))
+  command.configureHelp({
+    visibleArguments: () => places.map(([place, text]) => new Argument(place.replaceAll(/\.\.\./g, ''), text)),
+    visibleOptions: suggestible,
+    argumentTerm: (argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`),
+  })
 
   const byOption = new Map<string, Field>()
   const add = (flag: string, field: Field, isShown: boolean, text = '') => {
@@ -58,13 +66,14 @@ export function deriveCommand(plan: Plan, terminal: Terminal, shape: Shape = {})
   addSharedOptions(command)
   command.addHelpText('after', () => helpFooter(plan, positionals, shape.examples))
 
-  command.action(async (words: string[]) => {
+  const act = async (words: string[]) => {
     const settings = readSettings(command, terminal)
     const options = new Map<string, string | string[] | boolean>()
     const given = command.opts<Record<string, string | string[] | boolean>>()
-    for (const [attribute, value] of Object.entries(given)) {
-      const field = byOption.get(attribute)
-      if (field && (!options.has(field.name) || field.option === command.name())) options.set(field.name, value)
+    // The option of the field itself comes first and wins over its other names.
+    for (const [attribute, field] of byOption) {
+      const value = given[attribute]
+      if (value !== undefined && !options.has(field.name)) options.set(field.name, value)
     }
     const sources = makeSources(terminal)
     const file = isUpload ? ((given['file'] as string | undefined) ?? words.shift()) : undefined
@@ -84,8 +93,27 @@ export function deriveCommand(plan: Plan, terminal: Terminal, shape: Shape = {})
     if (given['all'] === true) return everyPage(plan, input, settings, terminal)
     const answer = await invoke(plan, input, settings, given['idempotencyKey'] as string | undefined)
     await printAnswer(plan, answer, settings, terminal)
-  })
+  }
+  command.action((words: string[]) =>
+    act(words).catch((error: unknown) => {
+      throw error instanceof Failure ? withHint(error, command) : error
+    }),
+  )
   return command
+}
+
+/** `cadre tasks create`. */
+export const pathOf = (command: Command): string =>
+  command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name()
+
+/** A wrong call is told where to read how it is made. */
+const withHint = (failure: Failure, command: Command): Failure =>
+  failure.exitCode === exitCodes.usage && failure.hint === undefined ? failure.hinting(`Try: ${pathOf(command)} --help`) : failure
+
+/** In help the visible ones; for "did you mean", which asks without having set a width, all of them. */
+export function suggestible(this: Help, command: Command): Option[] {
+  if (this.helpWidth === undefined) return [...command.options]
+  return Help.prototype.visibleOptions.call(this, command)
 }
 
 /** Calls by REST, or by socket what has no route. */
@@ -147,7 +175,13 @@ const mediaTypes: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 }
 
-async function upload(plan: Plan, input: Record<string, unknown>, file: string, settings: Settings, terminal: Terminal): Promise<void> {
+async function upload(
+  plan: Plan,
+  input: Record<string, unknown>,
+  file: string,
+  settings: Settings,
+  terminal: Terminal,
+): Promise<void> {
   let source: Readable = terminal.stdin
   const named = { ...input }
   if (file !== '-') {
@@ -204,7 +238,8 @@ async function download(
     await pipeline(response, createWriteStream(output, { flags: 'wx' }), { signal: terminal.signal })
   } catch (error) {
     const { code } = error as { code?: string }
-    if (code === 'EEXIST') throw new Failure(exitCodes.conflict, `The file ${output} exists; choose another name.`, { cause: error })
+    if (code === 'EEXIST')
+      throw new Failure(exitCodes.conflict, `The file ${output} exists; choose another name.`, { cause: error })
     if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR' || code === 'ENOSPC')
       throw new Failure(exitCodes.failed, `The file ${output} cannot be written (${code}).`, { cause: error })
     await unlink(output).catch(() => {})
@@ -221,7 +256,8 @@ function optionsOf(flag: string, field: Field, text: string): Option[] {
   if (field.kind === 'boolean') return [new Option(`--${flag}`, text), new Option(`--no-${flag}`, `not: ${text}`)]
   const option = new Option(`--${flag} ${valueName(field)}`, text)
   if (field.choices) option.choices(field.choices)
-  if (field.kind === 'list' || field.kind === 'words') option.argParser((value: string, before: unknown) => [...((before as string[] | undefined) ?? []), value])
+  if (field.kind === 'list' || field.kind === 'words')
+    option.argParser((value: string, before: unknown) => [...((before as string[] | undefined) ?? []), value])
   return [option]
 }
 
@@ -239,16 +275,20 @@ function valueName(field: Field): string {
   }
 }
 
-const placeOf = (field: Field): string => {
-  const dots = field.kind === 'list' || field.kind === 'words' ? '...' : ''
-  return field.required || !dots ? (field.required ? `<${field.option}${dots}>` : `[${field.option}]`) : `[${field.option}${dots}]`
+function placeOf(field: Field, isRequired: boolean, isLast: boolean): string {
+  const name = field.option + (isLast && (field.kind === 'list' || field.kind === 'words') ? '...' : '')
+  return isRequired ? `<${name}>` : `[${name}]`
 }
 
 /** What the schema says of a field, in words. */
 function describe(plan: Plan, field: Field): string {
   const { schema } = field
   const entity = plan.operation.refs?.[field.name]
-  const said = schema.description?.replace(/\.$/, '') ?? (entity === undefined ? '' : `${entity} by id`)
+  // `id` of what says more than what an id is.
+  const said =
+    entity !== undefined && entity !== 'agent' && /_id$|^id$|^depends_on$/.test(field.name)
+      ? `id of a ${entity}`
+      : (schema.description?.replace(/\.$/, '') ?? '')
   const range =
     schema.minimum !== undefined && schema.maximum !== undefined && Math.abs(schema.maximum) < 1e9
       ? `${schema.minimum} to ${schema.maximum}`
@@ -271,7 +311,10 @@ function describe(plan: Plan, field: Field): string {
 }
 
 const isEmptyDefault = (value: unknown): boolean =>
-  value === undefined || value === '' || value === false || (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
+  value === undefined ||
+  value === '' ||
+  value === false ||
+  (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
 
 export function sampleOf(plan: Plan, field: Field): string {
   if (field.choices) return field.choices[0] as string
@@ -286,15 +329,14 @@ export function sampleOf(plan: Plan, field: Field): string {
 
 function helpFooter(plan: Plan, positionals: readonly Field[], examples: readonly string[] | undefined): string {
   const { operation } = plan
-  const described = positionals.map((field): [string, string] => [placeOf(field), describe(plan, field)])
-  const width = Math.max(0, ...described.map(([place]) => place.length))
-  const args = operation.body === 'upload' ? [['[file]', 'path of the file, or - for standard input'] as const] : described
   const [route] = operation.routes ?? []
   const start = `cadre ${plan.noun} ${plan.verb}`
-  const line = [start, ...(operation.body === 'upload' ? ['report.pdf'] : positionals.map((field) => sampleOf(plan, field)))].join(' ')
+  const line = [
+    start,
+    ...(operation.body === 'upload' ? ['report.pdf'] : positionals.map((field) => sampleOf(plan, field))),
+  ].join(' ')
   const shown = examples ?? [line, `${line} --json`]
   return [
-    ...(args.length > 0 ? ['', 'Arguments:', ...args.map(([place, text]) => `  ${place.padEnd(width)}  ${text}`.trimEnd())] : []),
     '',
     'Examples:',
     ...shown.map((example) => `  ${example}`),

@@ -45,6 +45,12 @@ export class Failure extends Error {
     this.traceId = details.traceId
     this.problem = details.problem
   }
+
+  /** The same failure with advice. */
+  hinting(hint: string): Failure {
+    const { exitCode, title, fields, traceId, problem, cause } = this
+    return new Failure(exitCode, this.message, { title, hint, fields, traceId, problem, cause })
+  }
 }
 
 const byStatus: Readonly<Record<number, ExitCode>> = {

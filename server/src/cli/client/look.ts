@@ -127,6 +127,8 @@ export function cell(field: string, value: unknown, now: number): Cell {
   if (typeof value === 'boolean') return { text: value ? 'yes' : 'no', tone: 'plain' }
   if (Array.isArray(value) && value.every((each) => typeof each !== 'object'))
     return { text: value.map(String).join(', '), tone: 'plain' }
+  const { message } = value as { message?: unknown }
+  if (field === 'error' && typeof message === 'string') return { text: message, tone: 'bad' }
   return { text: JSON.stringify(value), tone: 'plain' }
 }
 

@@ -3,6 +3,7 @@
 /** Positionals beside what is required: one value that nearly every call gives. */
 export const positionalExtras: Readonly<Record<string, readonly string[]>> = {
   'tasks.create': ['title'],
+  'knowledge.add': ['content'],
 }
 
 /** Further nouns. The singular of each noun is taken too. */

@@ -45,7 +45,8 @@ export function readSettings(command: Command, terminal: Terminal): Settings {
   return {
     connection: {
       url: address(
-        (given['url'] as string | undefined) ?? (env['CADRE_URL'] || `http://localhost:${env['CADRE_PORT'] || env['PORT'] || '8000'}`),
+        (given['url'] as string | undefined) ??
+          (env['CADRE_URL'] || `http://localhost:${env['CADRE_PORT'] || env['PORT'] || '8000'}`),
       ),
       token: token === '' ? undefined : token,
       signal: terminal.signal,

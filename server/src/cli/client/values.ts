@@ -104,7 +104,12 @@ function mixed(field: Field, text: string): unknown {
   const types = field.schema.anyOf?.map((option) => option.type) ?? []
   if (types.includes('null') && text === 'null') return null
   const isNumeric = (types.includes('integer') || types.includes('number')) && text.trim() !== '' && !Number.isNaN(Number(text))
-  return isNumeric ? Number(text) : text
+  if (isNumeric) return Number(text)
+  const options = field.schema.anyOf ?? []
+  const words = options.flatMap((option) => option.enum ?? [])
+  const isFree = options.some((option) => option.type === 'string' && option.enum === undefined)
+  if (!isFree && !words.includes(text)) throw usage(`--${field.option} is a number or one of ${words.join(', ')}, not ${text}.`)
+  return text
 }
 
 /** Elements are separated by commas; a JSON array may hold elements with commas. */

@@ -12,7 +12,7 @@ import { type Known, Registry } from './registry.ts'
 import { type AgentRow, loadAgents, moveAgent, saveAgent, saveLastSeen, setDesired } from './store.ts'
 
 /** Types that `agents.spawn` can start; any other kind of agent registers from where it runs. */
-export const builtInTypes = ['coordinator', 'decomposer', 'researcher', 'analyst', 'knowledge', 'oversight', 'writer'] as const
+const builtInTypes = ['coordinator', 'decomposer', 'researcher', 'analyst', 'knowledge', 'oversight', 'writer'] as const
 
 export interface AgentsParts {
   database: Database
@@ -475,4 +475,4 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
   }
 }
 
-export type { Known, Session }
+export type { Known }

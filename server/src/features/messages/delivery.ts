@@ -15,7 +15,6 @@ import {
   type InboxRow,
   type MessageRow,
   buryDelivery,
-  deleteDeliveries,
   extendDelivery,
   getDead,
   getDelivery,
@@ -25,6 +24,7 @@ import {
   readyDeliveries,
   releaseLeases,
   returnDelivery,
+  settleDeliveries,
 } from './store.ts'
 
 export const leaseMs = 30_000
@@ -291,7 +291,7 @@ export class Deliveries {
         if (state === 'settled' || current.has(leaseKey(place))) already += 1
         else current.set(leaseKey(place), place)
       }
-      await deleteDeliveries(tx, [...current.values()])
+      await settleDeliveries(tx, [...current.values()])
       return { current: [...current.values()], already }
     })
     this.#settled(outcome.current)
@@ -303,7 +303,7 @@ export class Deliveries {
     const state = await this.#standing(tx, place)
     if (state === 'stale') throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
     if (state === 'settled') return
-    await deleteDeliveries(tx, [place])
+    await settleDeliveries(tx, [place])
     tx.afterCommit(() => this.#settled([place]))
   }
 
@@ -336,7 +336,7 @@ export class Deliveries {
     if (this.#acks.length === 0) return
     const acks = this.#acks
     this.#acks = []
-    await deleteDeliveries(tx, acks)
+    await settleDeliveries(tx, acks)
     tx.afterCommit(() => this.#settled(acks))
   }
 
@@ -377,13 +377,6 @@ export class Deliveries {
     ]
     const agent = this.#directory.byId(row.agent)
     const common = { message_id: messageId(row.seq), agent_id: agent.publicId, agent: agent.name }
-    const forget = () => {
-      // Or a later cumulative acknowledgement would cover what was given back.
-      const number = this.#leases.get(leaseKey(row))?.number
-      if (number !== undefined) this.#windows.get(row.agent)?.sent.delete(number)
-      this.#leases.delete(leaseKey(row))
-      this.#count(this.#leased, row.agent, -1)
-    }
     // A lost connection says little about the message; only one that keeps ending its receivers is taken out in the end.
     if (dead || row.attempt >= (reason === connectionLost ? maxLosses : maxAttempts)) {
       await buryDelivery(
@@ -397,7 +390,7 @@ export class Deliveries {
         { type: 'message.dead', subject: messageId(row.seq), data: { ...common, reason, attempts: row.attempt } },
       ])
       tx.afterCommit(() => {
-        forget()
+        this.#forget(row)
         this.counters.dead += 1
         this.pump(row.agent)
       })
@@ -409,7 +402,7 @@ export class Deliveries {
       { type: 'message.redelivered', subject: messageId(row.seq), data: { ...common, attempt: row.attempt + 1, reason } },
     ])
     tx.afterCommit(() => {
-      forget()
+      this.#forget(row)
       this.#count(this.#ready, row.agent, 1)
       if (wait === 0) this.pump(row.agent)
       else this.#clock.after(wait, () => this.pump(row.agent))
@@ -458,12 +451,7 @@ export class Deliveries {
   #settled(places: readonly Place[]): void {
     const agents = new Map<number, Place[]>()
     for (const place of places) {
-      const lease = this.#leases.get(leaseKey(place))
-      if (lease) {
-        this.#leases.delete(leaseKey(place))
-        this.#count(this.#leased, place.agent, -1)
-        if (lease.number !== undefined) this.#windows.get(place.agent)?.sent.delete(lease.number)
-      }
+      if (!this.#forget(place)) continue
       this.counters.acknowledged += 1
       const same = agents.get(place.agent)
       if (same) same.push(place)
@@ -473,6 +461,16 @@ export class Deliveries {
       this.#announceSettled(agent, settled, 'acknowledged')
       this.pump(agent)
     }
+  }
+
+  /** The attempt is over, and no later cumulative acknowledgement covers it. False when it was over before. */
+  #forget(place: Pick<Place, 'agent' | 'seq' | 'attempt'>): boolean {
+    const lease = this.#leases.get(leaseKey(place))
+    if (lease?.attempt !== place.attempt) return false
+    this.#leases.delete(leaseKey(place))
+    this.#count(this.#leased, place.agent, -1)
+    if (lease.number !== undefined) this.#windows.get(place.agent)?.sent.delete(lease.number)
+    return true
   }
 
   // For live views only: position 0 says that it is not in the log.

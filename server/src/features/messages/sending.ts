@@ -15,7 +15,7 @@ import { type Meta, type Place, messageId, metaOf } from './envelope.ts'
 import type { Requests } from './requests.ts'
 import { type InboxRow, type MessageRow, appendMessages, findByKeys, insertDeliveries, lastSenderSeq } from './store.ts'
 
-export const maxInbox = 100_000
+const maxInbox = 100_000
 
 export interface Outgoing {
   caller: Caller

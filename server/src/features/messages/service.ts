@@ -451,7 +451,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
   return { handlers, deliveries, view, close: () => deliveries.close() }
 }
 
-export type { MessageRow, Stored }
+export type { MessageRow }
 
 function toMs(value: string | undefined, field: string): number | undefined {
   if (value === undefined) return undefined

@@ -158,9 +158,17 @@ export async function leaseDeliveries(
   )
 }
 
-export async function deleteDeliveries(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
+async function deleteDeliveries(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
   await tx.runMany(
     'delete from inbox where tenant = ? and agent = ? and priority = ? and seq = ? and attempt = ?',
+    places.map((place) => [place.tenant, place.agent, place.priority, place.seq, place.attempt]),
+  )
+}
+
+/** Only what is leased under this very attempt: one that went back to the inbox meanwhile stays there. */
+export async function settleDeliveries(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
+  await tx.runMany(
+    'delete from inbox where tenant = ? and agent = ? and priority = ? and seq = ? and attempt = ? and state = 1',
     places.map((place) => [place.tenant, place.agent, place.priority, place.seq, place.attempt]),
   )
 }

@@ -79,7 +79,7 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
   function newRow(
     context: Context,
     input: Omit<Body, 'key' | 'depends_on'>,
-    rest: Pick<TaskRow, 'depends_on' | 'parent' | 'run' | 'key' | 'waiting_for'>,
+    rest: Pick<TaskRow, 'depends_on' | 'parent' | 'run' | 'run_name' | 'key' | 'waiting_for'>,
   ): TaskRow {
     const now = clock.now()
     const title = input.title ?? firstLine(input.description) ?? 'Untitled task'
@@ -251,6 +251,7 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
           depends_on: JSON.stringify(ids),
           parent: input.parent_id ?? null,
           run: null,
+          run_name: null,
           key: null,
           waiting_for: open.size + failed.size,
         })
@@ -277,6 +278,7 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
             depends_on: JSON.stringify(waiting.map((name) => ids.get(name) ?? name)),
             parent: input.parent_id ?? null,
             run: runId,
+            run_name: input.name,
             key,
             waiting_for: unmet.length,
           })
@@ -481,8 +483,6 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     close: () => engine.close(),
   }
 }
-
-export type { Task }
 
 /** The same completion again: by the attempt that completed it, or by an operator. */
 function repeats(row: TaskRow, lease: string | undefined, context: Context): boolean {

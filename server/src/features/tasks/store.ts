@@ -24,6 +24,7 @@ export interface TaskRow {
   depends_on: string
   parent: string | null
   run: string | null
+  run_name: string | null
   key: string | null
   input: string
   requirements: string
@@ -78,6 +79,7 @@ const columns = [
   'depends_on',
   'parent',
   'run',
+  'run_name',
   'key',
   'input',
   'requirements',

@@ -33,6 +33,7 @@ export function toTask(row: TaskRow, directory: Directory): Task {
     depends_on: parse(row.depends_on),
     parent_id: row.parent,
     run_id: row.run,
+    run_name: row.run_name,
     key: row.key,
     input: parse(row.input),
     requirements: parse(row.requirements),

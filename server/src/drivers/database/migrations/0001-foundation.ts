@@ -54,7 +54,7 @@ export const foundation = (dialect: Dialect): readonly string[] => [
   `create table tasks (
      tenant integer not null, id text not null, title text not null, description text not null, type text not null, state text not null,
      priority integer not null, progress real not null, progress_note text, creator integer not null, agent_type text,
-     capabilities text not null, assign_to integer, assignee integer, waiting_for integer not null, depends_on text not null, parent text, run text, key text,
+     capabilities text not null, assign_to integer, assignee integer, waiting_for integer not null, depends_on text not null, parent text, run text, run_name text, key text,
      input text not null, requirements text not null, result text not null, error text, attempt integer not null, max_retries integer not null,
      token integer not null, lease_ms integer, lease_until integer, available_at integer, due_date integer, created_at integer not null,
      started_at integer, updated_at integer not null, completed_at integer, artifacts text not null, metadata text not null,
