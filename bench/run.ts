@@ -8,7 +8,8 @@ import { tasks } from './scenarios/tasks.ts'
 
 const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks }
 const startedAt = performance.now()
-const tell = (line: string) => process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
+const tell = (line: string) =>
+  process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
 
 async function main(): Promise<number> {
   let scenario: Scenario | undefined

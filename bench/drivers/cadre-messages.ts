@@ -1,5 +1,5 @@
 /** Messages through the public SDK: one connection for the producer, one for the consumer, kept from run to run. */
-import { type Hub, connect } from '../../sdk/typescript/src/index.ts'
+import { type Hub, connect } from '@cadre/sdk'
 import type { MessageDriver, Payload, Taken } from '../lib/drivers.ts'
 import { storeDurability, unsettledMessages } from './cadre-state.ts'
 

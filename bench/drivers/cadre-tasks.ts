@@ -1,5 +1,5 @@
 /** Tasks through the public SDK: the worker runs in a process of its own and is reached over its socket like any agent. */
-import { type Hub, connect } from '../../sdk/typescript/src/index.ts'
+import { type Hub, connect } from '@cadre/sdk'
 import type { TaskDriver } from '../lib/drivers.ts'
 import { storeDurability } from './cadre-state.ts'
 

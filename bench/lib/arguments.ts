@@ -28,6 +28,11 @@ export function readArguments(args: readonly string[]): { scenario: string; sett
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds takes a whole number from 1 to 100')
   return {
     scenario,
-    settings: { rounds, json: values.json, quick: values.quick, only: values.only === undefined ? undefined : new RegExp(values.only) },
+    settings: {
+      rounds,
+      json: values.json,
+      quick: values.quick,
+      only: values.only === undefined ? undefined : new RegExp(values.only),
+    },
   }
 }

@@ -35,7 +35,9 @@ export function serveMessages(driver: MessageDriver): (name: string, input: unkn
         const { run, inFlight, ms, perSecond } = input as LoadSettings
         const sender = producer as Producer
         const call = (id: number, at: number) => sender.send(makePayload(run, id, at))
-        return perSecond === undefined ? closedLoop({ inFlight, ms, most: maxMessages }, call) : fixedRate({ perSecond, ms }, call)
+        return perSecond === undefined
+          ? closedLoop({ inFlight, ms, most: maxMessages }, call)
+          : fixedRate({ perSecond, ms }, call)
       }
       case 'finish': {
         const { expected, ms } = input as { expected: number; ms: number }

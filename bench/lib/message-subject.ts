@@ -51,7 +51,12 @@ export function messageSubject(scope: Scope, { name, ours, server, driver }: Mes
       await producer.call('producer', settings)
       const before = cpuOf(pids)
       const { perSecond } = cell
-      const sent = await producer.call<Sent>('load', { run, inFlight, ms: perSecond === undefined ? ms : Math.min(2 * ms, rateMs), perSecond })
+      const sent = await producer.call<Sent>('load', {
+        run,
+        inFlight,
+        ms: perSecond === undefined ? ms : Math.min(2 * ms, rateMs),
+        perSecond,
+      })
       const outcome = await consumer.call<Outcome>('finish', { expected: sent.count, ms: drainMs })
       const cpu = cpuOf(pids) - before
       const unsettled = await producer.call<string | undefined>('unsettled', url)

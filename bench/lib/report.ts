@@ -171,7 +171,8 @@ export function describeMachine(before: ReturnType<typeof processorTimes>): Reco
 
 /** `limit` names the row that others are told as a percentage of. */
 export function toTable(report: Report, limit: string | undefined): string {
-  const show = (row: Row, value: number | null) => (value === null ? (row.durability === 'absent' ? 'absent' : 'void') : String(value))
+  const show = (row: Row, value: number | null) =>
+    value === null ? (row.durability === 'absent' ? 'absent' : 'void') : String(value)
   const bounds = new Map(report.rows.filter((row) => row.name === limit).map((row) => [row.in_flight, row.per_second]))
   const ofLimit = (row: Row) => {
     const bound = bounds.get(row.in_flight)
@@ -199,7 +200,16 @@ export function toTable(report: Report, limit: string | undefined): string {
     value === null ? 'not measured' : String(value),
     met === null ? '' : met ? 'met' : 'missed',
   ])
-  const head = ['', 'durability', 'in flight', 'per second', 'p50 ms', 'p99 ms', 'CPU us/op', ...(limit === undefined ? [] : ['of limit'])]
+  const head = [
+    '',
+    'durability',
+    'in flight',
+    'per second',
+    'p50 ms',
+    'p99 ms',
+    'CPU us/op',
+    ...(limit === undefined ? [] : ['of limit']),
+  ]
   return [
     `# ${report.scenario}`,
     machine.join(', '),
@@ -212,6 +222,7 @@ export function toTable(report: Report, limit: string | undefined): string {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const width = (column: number) => Math.max(3, ...[head, ...rows].map((row) => row[column]?.length ?? 0))
   const widths = head.map((_, column) => width(column))
-  const line = (cells: readonly string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
   return [line(head), `| ${widths.map((each) => '-'.repeat(each)).join(' | ')} |`, ...rows.map(line)].join('\n')
 }

@@ -55,7 +55,11 @@ export interface Series {
 /** How far ours first and ours last may lie apart before the cell is measured again. */
 const drift = 0.25
 
-export async function interleave<C extends Cell>(subjects: readonly Subject<C>[], cells: readonly C[], plan: Plan): Promise<Series> {
+export async function interleave<C extends Cell>(
+  subjects: readonly Subject<C>[],
+  cells: readonly C[],
+  plan: Plan,
+): Promise<Series> {
   const { tell } = plan
   const startedAt = now()
   const series: Series = { samples: new Map(), durability: new Map(), faults: new Map(), rounds: 0 }
@@ -74,7 +78,8 @@ export async function interleave<C extends Cell>(subjects: readonly Subject<C>[]
         tell(`ours first and last differ by ${Math.round(group.drift * 100)} %: ${cell.key} of round ${round} is measured again`)
         group = await measureCell(cell, round)
       }
-      if (group.drift > drift && round > 0) tell(`flagged: ${cell.key} of round ${round} drifted by ${Math.round(group.drift * 100)} %`)
+      if (group.drift > drift && round > 0)
+        tell(`flagged: ${cell.key} of round ${round} drifted by ${Math.round(group.drift * 100)} %`)
       if (round > 0) for (const [name, sample] of group.samples) series.samples.get(cell.key)?.get(name)?.push(sample)
     }
     if (round === 0) await readDurability()
@@ -126,7 +131,9 @@ export async function interleave<C extends Cell>(subjects: readonly Subject<C>[]
       try {
         series.durability.set(subject.name, await subject.durability())
       } catch (error) {
-        tell(`the durability of ${subject.name} could not be read back: ${error instanceof Error ? error.message : String(error)}`)
+        tell(
+          `the durability of ${subject.name} could not be read back: ${error instanceof Error ? error.message : String(error)}`,
+        )
       }
     }
   }

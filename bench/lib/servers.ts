@@ -53,12 +53,24 @@ export async function startCadre(scope: Scope): Promise<Server> {
 export async function startRedis(scope: Scope): Promise<Server> {
   const program = find('redis-server', (process.env['PATH'] ?? '').split(delimiter))
   const port = await freePort()
-  const settings = ['--appendonly yes', '--appendfsync always', '--auto-aof-rewrite-percentage 0', '--maxmemory-policy noeviction']
+  const settings = [
+    '--appendonly yes',
+    '--appendfsync always',
+    '--auto-aof-rewrite-percentage 0',
+    '--maxmemory-policy noeviction',
+  ]
   const child = scope.adopt(
     spawn(
       program,
       [
-        ...['--port', String(port), '--bind', '127.0.0.1', '--dir', scope.folder('redis'), '--save', ''],
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        scope.folder('redis'),
+        '--save',
+        '',
         ...settings.flatMap((setting) => setting.split(' ')),
       ],
       { stdio: 'ignore' },
@@ -92,7 +104,15 @@ export async function startPostgres(scope: Scope): Promise<Server> {
   const child = scope.adopt(
     spawn(
       program,
-      ['-D', data, '-p', String(port), '-k', folder, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+      [
+        '-D',
+        data,
+        '-p',
+        String(port),
+        '-k',
+        folder,
+        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ],
       { ...place, stdio: 'ignore' },
     ),
     // Fast shutdown: ends sessions instead of waiting for them.

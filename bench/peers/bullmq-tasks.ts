@@ -37,7 +37,13 @@ export const driver: TaskDriver = {
     // Each waiting job adds listeners.
     for (const emitter of [queue, events, flows]) emitter.setMaxListeners(0)
     await Promise.all([queue.waitUntilReady(), events.waitUntilReady(), flows.waitUntilReady()])
-    const job = (name: string, children: FlowJob[] = []): FlowJob => ({ name: 't', queueName, data: { name }, opts: single, children })
+    const job = (name: string, children: FlowJob[] = []): FlowJob => ({
+      name: 't',
+      queueName,
+      data: { name },
+      opts: single,
+      children,
+    })
     const finish = async (root: FlowJob) => {
       const { job: last } = await flows.add(root)
       await last.waitUntilFinished(events, limitMs)

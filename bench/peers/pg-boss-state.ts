@@ -17,7 +17,9 @@ export async function postgresDurability(url: string): Promise<Durability> {
     const setting = async (name: string) =>
       (await client.query<{ value: string }>('select current_setting($1) as value', [name])).rows[0]?.value
     if ((await setting('fsync')) !== 'on') return 'none'
-    return ['on', 'remote_apply', 'local', 'remote_write'].includes((await setting('synchronous_commit')) ?? '') ? 'sync' : 'async'
+    return ['on', 'remote_apply', 'local', 'remote_write'].includes((await setting('synchronous_commit')) ?? '')
+      ? 'sync'
+      : 'async'
   } finally {
     await client.end()
   }

@@ -12,6 +12,8 @@ import type { Scope } from '../lib/scope.ts'
 import { Absent, type Server, startCadre, startPostgres, startRedis } from '../lib/servers.ts'
 
 const ours = 'cadre'
+/** The same server without the SDK. */
+const wire = 'cadre by bare frames'
 const limit = 'append log'
 const loop = (inFlight: number): MessageCell => ({ key: `${inFlight} in flight`, suffix: '', inFlight, perSecond: undefined })
 const one = loop(1)
@@ -39,7 +41,7 @@ const goals: Goal[] = [
   throughput('redis-streams', 64, 1.2),
   throughput('redis-streams', 256, 1.5),
   throughput('bullmq', 64, 8),
-  throughput('pg-boss', 64, 30),
+  throughput('pg-boss send', 64, 30),
   { name: 'p50 over redis-streams, 1 in flight', against: 'redis-streams p50', inFlight: 1, target: 1.5, bound: 'at most' },
   { name: 'p99 over redis-streams at 500/s', against: 'redis-streams at 500/s p99', inFlight: null, target: 1, bound: 'at most' },
 ]
@@ -49,7 +51,7 @@ async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line:
   const absent = new Map<string, string>()
   const subjects: MessageSubject[] = []
   const wanted = (name: string) => only === undefined || only.test(name)
-  const missing = ['redis-streams', 'bullmq', 'pg-boss'].some(wanted) ? await installPeers(tell) : undefined
+  const missing = ['redis-streams', 'bullmq', 'pg-boss send'].some(wanted) ? await installPeers(tell) : undefined
 
   const servers = new Map<string, Promise<Server>>()
   const once = (name: string, start: () => Promise<Server>) => {
@@ -71,21 +73,22 @@ async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line:
   }
   const redis = () => once('redis', () => startRedis(scope))
   await add(ours, '../drivers/cadre-messages.ts', () => once('cadre', () => startCadre(scope)))
+  await add(wire, '../drivers/wire-messages.ts', () => once('cadre', () => startCadre(scope)))
   await add(limit, '../drivers/append-log.ts', undefined)
   await add('redis-streams', '../peers/redis-streams.ts', redis)
   await add('bullmq', '../peers/bullmq-messages.ts', redis)
-  await add('pg-boss', '../peers/pg-boss-messages.ts', () => once('postgres', () => startPostgres(scope)))
+  await add('pg-boss send', '../peers/pg-boss-messages.ts', () => once('postgres', () => startPostgres(scope)))
 
   const series = await interleave(subjects, cells, {
     rounds,
     ms: quick ? 300 : 1000,
     warmUpMs: quick ? 200 : 500,
-    limitMs: quick ? 40_000 : 330_000,
+    limitMs: quick ? 30_000 : 280_000,
     tell,
   })
-  const others = [limit, 'redis-streams', 'bullmq', 'pg-boss'].filter(wanted)
+  const others = [wire, limit, 'redis-streams', 'bullmq', 'pg-boss send'].filter(wanted)
   const names = { ours, others, absent }
-  const rows = toRows(series, cells, names, () => true).filter((row) => wanted(ours) || !row.name.startsWith(ours))
+  const rows = toRows(series, cells, names, (name) => wanted(name))
   const ratios = toRatios(series, comparisons, names)
   const report = { scenario: 'messages', machine: describeMachine(before), rows, ratios, targets: toTargets(ratios, goals) }
   return { report, ok: [...series.faults.keys()].every((key) => !key.endsWith(` ${ours}`)) }

@@ -39,7 +39,12 @@ const rate = (against: string, target: number): Goal => ({
   target,
   bound: 'at least',
 })
-const goals: Goal[] = [rate('bullmq', 8), rate('graphile-worker', 25), wall('chain of 10', 'bullmq', 0.5), wall('fan-out/in of 100', 'bullmq', 0.2)]
+const goals: Goal[] = [
+  rate('bullmq', 8),
+  rate('graphile-worker', 25),
+  wall('chain of 10', 'bullmq', 0.5),
+  wall('fan-out/in of 100', 'bullmq', 0.2),
+]
 
 interface Entrant {
   name: string
@@ -85,12 +90,13 @@ async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line:
     rounds,
     ms: quick ? 300 : 1000,
     warmUpMs: quick ? 200 : 500,
-    limitMs: quick ? 40_000 : 300_000,
+    limitMs: quick ? 30_000 : 280_000,
     tell,
   })
   const others = chosen.map((entrant) => entrant.name).filter((name) => name !== ours)
   const names = { ours, others, absent }
-  const suits = (name: string, cell: TaskCell) => chosen.find((entrant) => entrant.name === name)?.shapes.includes(cell.shape) ?? false
+  const suits = (name: string, cell: TaskCell) =>
+    chosen.find((entrant) => entrant.name === name)?.shapes.includes(cell.shape) ?? false
   const rows = toRows(series, cells, names, suits)
   const ratios = toRatios(series, comparisons, names)
   const report = { scenario: 'tasks', machine: describeMachine(before), rows, ratios, targets: toTargets(ratios, goals) }

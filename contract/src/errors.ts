@@ -167,6 +167,8 @@ export class CadreError extends Error {
 function sentence(code: ErrorCode, parameters: ErrorParameters): string {
   return errors[code].detail.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = parameters[name]
-    return value === undefined ? 'unknown' : Array.isArray(value) ? value.join(', ') : String(value)
+    if (value === undefined) return 'unknown'
+    if (Array.isArray(value)) return value.join(', ')
+    return typeof value === 'object' ? JSON.stringify(value) : String(value)
   })
 }

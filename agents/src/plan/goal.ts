@@ -43,7 +43,7 @@ export function splitSentence(sentence: string): string[] {
     return numbered.slice(requestWords.test(numbered[0] ?? '') && !/[:,]\s*$/.test(numbered[0] ?? '') ? 0 : 1).map(tidy)
   if (comparedSides(sentence).length > 0) return [tidy(sentence)]
   const parts = sentence.split(
-    /(?:\s*[,;]\s*|\s+)(?:and|und|sowie|as well as|plus|then)\s+(?=(?:what|who|whom|which|when|where|why|how|is|are|was|were|did|does|do|should|summari[sz]e|list|explain|describe|compare|identify|give|tell|name|analy[sz]e|recommend|was|wer|wann|wo|warum|wieso|wie|welche[rsn]?|nenne|vergleiche)\b)|\s*;\s+|\?\s+|,\s+(?=(?:what|who|when|where|why|how|which|was|wer|wann|warum|wie|welche[rsn]?)\s)/i,
+    /(?:\s*[,;]\s*|\s+)(?:and|und|sowie|as well as|plus|then|et|y)\s+(?=(?:what|who|whom|which|when|where|why|how|is|are|was|were|did|does|do|should|summari[sz]e|list|explain|describe|compare|identify|give|tell|name|analy[sz]e|recommend|was|wer|wann|wo|warum|wieso|wie|welche[rsn]?|nenne|vergleiche|pourquoi|combien|comment|quand|quel(?:le)?s?|qui|cuánt[oa]s?|cuándo|quién|cómo|qué)\b)|\s*;\s+|\?\s+|,\s+(?=(?:what|who|when|where|why|how|which|was|wer|wann|warum|wie|welche[rsn]?)\s)/i,
   )
   // "... and why?" has no subject of its own and stays with its question.
   if (parts.some((part) => contentStems(part).length === 0)) return [tidy(sentence)]

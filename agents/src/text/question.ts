@@ -65,7 +65,7 @@ const generic = stems(
 const kindPatterns: [AnswerKind, RegExp][] = [
   [
     'cause',
-    /\b(?:why|caus(?:e[sd]?|ing)|reasons?|root|due to|trigger(?:ed|s)?|lead to|led to|warum|weshalb|wieso|ursachen?|grund|gründe|pourquoi)\b/i,
+    /\b(?:why|caus(?:e[sd]?|ing)|reasons?|root|due to|trigger(?:ed|s)?|lead to|led to|warum|weshalb|wieso|ursachen?|verursach\w*|grund|gründe|pourquoi|caus(?:é|er?|es)|por qué)\b/i,
   ],
   [
     'money',
@@ -104,16 +104,16 @@ const requiredPatterns: [AnswerKind, RegExp][] = [
     /^(?:how (?:much|expensive)\b.*\b(?:cost|pay|paid|spen[dt]|los[et]|earn|charge|money)|what (?:is|are|was|were) the (?:\p{L}+ ){0,2}(?:costs?|prices?|fees?|budget|expenses?|salary)\b|what (?:did|does|do|will|would|has)\b.*\bcost|was (?:koste\w*|hat\b.*\bgekostet)|wie (?:viel|teuer)\b.*\b(?:kost\w*|euro|gekostet))/iu,
   ],
   ['duration', /^(?:for )?(?:how long|wie lange)\b/i],
-  ['number', /^(?:how many|what (?:percentage|share|proportion|fraction)|wie ?viele)\b/i],
-  ['date', /^(?:(?:since |until |by )?when|(?:on |in )?(?:what|which) (?:date|day|year|month)|(?:seit |bis )?wann)\b/i],
-  ['person', /^(?:who|whom|whose|wer|wem|wen)\b/i],
+  ['number', /^(?:how many|what (?:percentage|share|proportion|fraction)|wie ?viele|combien|cuánt[oa]s)\b/i],
+  ['date', /^(?:(?:since |until |by )?when|(?:on |in )?(?:what|which) (?:date|day|year|month)|(?:seit |bis )?wann|quand|cuándo)\b/i],
+  ['person', /^(?:who|whom|whose|wer|wem|wen|qui|quién)\b/i],
   ['trend', /^(?:how|wie)\b.{1,120}\b(?:develop(?:ed|ing)?|evolve[ds]?|chang(?:ed?|ing)|grow(?:n|ing)?|grew|entwickel\w*)\b/i],
 ]
 
 /** Words that ask for a form; a sentence of that form carries them. */
 const cueStems: [AnswerKind, Set<string>][] = [
   ['money', stems('cost price spend spent pay paid budget expense kosten kostete gekostet')],
-  ['cause', stems('cause reason root trigger ursache grund why')],
+  ['cause', stems('cause reason root trigger ursache grund why verursacht verursachte verursachen causer')],
   ['duration', stems('last lasted duration take took dauer dauerte dauern')],
   ['recommendation', stems('recommend recommendation recommended action measure lesson empfehlung empfehlungen massnahmen')],
   ['decision', stems('decide decision decisions agree agreed entscheidung beschluss beschlossen entschieden')],
@@ -159,7 +159,7 @@ export function readQuestion(text: string, carried: Term[] = []): Question {
     term.cue = kinds.find((kind) => cueStems.some(([name, words]) => name === kind && words.has(term.stem)))
   }
   const vague = [...terms.values()].every((term) => term.weight < 1)
-  const refersBack = vague || /\b(?:it|its|they|them|their|this|that|these|those|es|sie|dies\w*)\b/i.test(text)
+  const refersBack = vague || /\b(?:it|its|they|them|their|this|that|these|those|es|sie|er|ihn|ihm|ihr|dies\w*|dabei|dafür|elles?|ils?)\b/i.test(text)
   // What a question is about goes on to the next; what kind of answer it wanted does not.
   const subjects = refersBack ? carried.filter((term) => term.cue === undefined && !terms.has(term.stem)) : []
   for (const term of subjects.slice(0, maxTerms - terms.size))
@@ -236,7 +236,7 @@ const months =
 const days =
   /\b(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|yesterday|tomorrow|tonight|morning|noon|midnight|last (?:week|month|year)|next (?:week|month|year)|(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch|heute|gestern|morgen)\b/i
 const causeCue =
-  /\b(?:because|due to|caused? (?:by|the|an?)|causes?|root cause|trigger(?:ed|s)?|result(?:ed|s|ing)? (?:of|from|in)|led to|leads? to|owing to|reason|since|as a result|contribut\w+|attribut\w+|stem(?:s|med) from|weil|wegen|ursache|aufgrund|grund|verursach\w*|ausgelöst|führte)\b/i
+  /\b(?:because|due to|caused? (?:by|the|an?)|causes?|root cause|trigger(?:ed|s)?|result(?:ed|s|ing)? (?:of|from|in)|led to|leads? to|owing to|reason|since|as a result|contribut\w+|attribut\w+|stem(?:s|med) from|weil|wegen|ursache|aufgrund|grund|verursach\w*|ausgelöst|führte|en raison|parce qu|à cause|causée? par|debido a|porque|a causa)/i
 const durationCue =
   /\b\d[\d.,]*\s?(?:seconds?|s|secs?|ms|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?|stunden?|minuten?|tage?n?|wochen?)\b|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|half|an?) (?:and a half )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b/i
 const recommendationCue =
@@ -248,7 +248,7 @@ export function hasAnswerForm(kind: AnswerKind, sentence: string): boolean {
     case 'cause':
       return causeCue.test(sentence)
     case 'money':
-      return /[$€£¥]\s?\d|\d[\d.,]*\s?(?:[kKmMbB]n?|million|billion|thousand|mio\.?|mrd\.?|tsd\.?)?\s?(?:[$€£¥]|usd|eur|gbp|chf|dollars?|euros?|pounds?|cents?|francs?|franken)(?![\p{L}\d])/iu.test(
+      return /[$€£¥]\s?\d|\d[\d.,]*\s?(?:[kKmMbB]n?|millionen|milliarden?|millions?|billions?|tausend|thousand|mio\.?|mrd\.?|tsd\.?)?\s?(?:[$€£¥]|usd|eur|gbp|chf|dollars?|euros?|pounds?|cents?|francs?|franken)(?![\p{L}\d])/iu.test(
         sentence,
       )
     case 'number':

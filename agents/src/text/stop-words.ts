@@ -7,8 +7,9 @@ const lists = [
   'again once only ever never still already while because since until unless though although however therefore thus hence whether etc eg ie vs versus s t d ll re ve m don isn wasn aren didn doesn hasn hadn won couldn wouldn shouldn',
   'der die das des dem den ein eine einer eines einem einen und oder aber wenn als wie war waren ist sind wird werden wurde wurden worden hat haben hatte hatten sein seine seinen seiner ihr ihre ihren ihrer es sie er wir uns ich mir mich du dir dich',
   'mit von vom zum zur bei im ins am an auf aus nach uber unter zwischen durch gegen fur ohne um zu bis seit auch nur noch schon sehr mehr nicht kein keine keinen was wer wem wen wo wann warum wieso weshalb welche welcher welches dass weil ob so da hier dort man',
-  'le la les un une du de et ou mais dans sur avec sans pour par ce cette ces que qui quoi dont est sont etait etaient ont avait il elle ils elles nous vous je au aux en ne pas plus quel quelle quels quelles comment pourquoi quand',
-  'el los las uno unos unas y o pero con sin para por del al es son fue fueron era eran ha han se su sus lo como que cual cuales cuando donde porque muy mas',
+  'beim viel viele wieviel wieviele jetzt nun dann dieser diese dieses diesem diesen damit davon dafur darauf darin wurde wird soll sollen kann konnen konnte muss mussen darf also etwa alle allem allen jede jeder jedes gibt es lag liegt jeweils bereits wieder',
+  'le la les un une du de et ou mais dans sur avec sans pour par ce cette ces que qui quoi dont est sont etait etaient ont avait il elle ils elles nous vous je au aux en ne pas plus quel quelle quels quelles comment pourquoi quand combien ete etre avoir se sa ses son leur leurs qu sous entre vers chez cet fut',
+  'el los las uno unos unas y o pero con sin para por del al es son fue fueron era eran ha han se su sus lo como que cual cuales cuando donde porque muy mas cuanto cuantos cuanta cuantas esta este estos estas hay fue ser sobre entre',
 ]
 
 const stopWords = new Set(lists.join(' ').split(' '))

@@ -3,8 +3,8 @@ import { fold, stem } from './tokens.ts'
 /** Words that may stand for each other in a sentence without changing what it says. One line per meaning; words are stemmed on loading. */
 const synonymLines = [
   'outage incident downtime disruption interruption unavailability ausfall storung',
-  'cause reason trigger root origin ursache grund',
-  'cost expense expenditure price fee charge kosten',
+  'cause reason trigger root origin ursache grund verursacht verursachte verursachen',
+  'cost expense expenditure price fee charge kosten kostet kostete gesamtkosten cout',
   'revenue sales turnover umsatz',
   'profit earnings income gewinn',
   'loss deficit verlust',
@@ -160,7 +160,7 @@ export function areSynonyms(a: string, b: string): boolean {
 }
 
 const endings =
-  /^(?:|e|i|s|t|n|al|er|or|ed|en|ic|ity|ion|ation|ition|ment|ness|able|ible|ive|ative|ful|less|ist|ism|ance|ence|ant|ent|ure|ing|ur|anc|enc|ativ|iv|iti|abl|ibl|ern|es|em)$/
+  /^(?:|e|i|s|t|n|al|er|or|ed|en|ic|ity|ion|ation|ition|ment|ness|able|ible|ive|ative|ful|less|ist|ism|ance|ence|ant|ent|ure|ing|ur|anc|enc|ativ|iv|iti|abl|ibl|ern|es|em|ung|ungen|et|te|ten|end)$/
 
 /** One stem goes into the other by a usual ending: "migrat-ion", "develop-er", "administrat-or". Short stems never do. */
 export function derived(a: string, b: string): boolean {

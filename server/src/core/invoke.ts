@@ -3,15 +3,7 @@
  * decides an error code. The audit is the log: each accepted change is an entry with its actor, each refusal an `access.denied`.
  */
 import { createHash } from 'node:crypto'
-import {
-  CadreError,
-  type InputOf,
-  type OperationName,
-  type OutputOf,
-  type ParsedInputOf,
-  type Receipt,
-  operations,
-} from '@cadre/contract'
+import { CadreError, type OperationName, type OutputOf, type ParsedInputOf, type Receipt, operations } from '@cadre/contract'
 import type { z } from 'zod'
 import type { Database } from '../drivers/database/port.ts'
 import { sql } from '../drivers/database/sql.ts'
@@ -37,7 +29,7 @@ export interface Call {
 }
 
 export interface Door {
-  invoke<N extends OperationName>(name: N, input: InputOf<N> | unknown, call: Call): Promise<OutputOf<N>>
+  invoke<N extends OperationName>(name: N, input: unknown, call: Call): Promise<OutputOf<N>>
   /** The context in which the engine itself acts. */
   engine(caller: Caller): Context
 }
@@ -188,7 +180,7 @@ export function parseInput<N extends OperationName>(name: N, raw: unknown): Pars
   if (typeof input === 'object' && !Array.isArray(input)) {
     const folded: Record<string, unknown> = {}
     for (const [field, value] of Object.entries(input as Record<string, unknown>)) {
-      const target = Object.hasOwn(aliases, field) ? (aliases[field] as string) : field
+      const target = (Object.hasOwn(aliases, field) ? aliases[field] : undefined) ?? field
       if (target === field || !Object.hasOwn(input as object, target)) setOwn(folded, target, value)
     }
     input = folded

@@ -144,14 +144,17 @@ class Connection {
     this.#parts = parts
     this.#caller = caller
     this.#batched = socket.protocol === subprotocol
-    const self = this
+    const requireCaller = () => this.#requireCaller()
+    const become = (next: Caller) => {
+      this.#caller = next
+    }
     this.#session = {
       id: parts.newId('ses'),
       get caller(): Caller {
-        return self.#requireCaller()
+        return requireCaller()
       },
       set caller(next: Caller) {
-        self.#caller = next
+        become(next)
       },
       agent: undefined,
       mode: 'plain',

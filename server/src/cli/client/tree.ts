@@ -38,7 +38,7 @@ export function drawTree(title: string, tasks: ReadonlyMap<string, Task>, termin
   const filled = Math.round(part * barWidth)
   const began = Math.min(...all.map(({ task }) => Date.parse(task.created_at)))
   const ended = done === all.length ? Math.max(...all.map(({ task }) => Date.parse(task.completed_at ?? task.updated_at))) : now
-  const bar = `${colours.green('━'.repeat(filled))}${colours.dim('━'.repeat(barWidth - filled))}`
+  const bar = `${colours.green('━'.repeat(filled))}${colours.dim('─'.repeat(barWidth - filled))}`
   const counted = `${done}/${all.length}  ${Math.floor(part * 100)} %  ${duration(Math.max(0, ended - began))}`
   const label = fit(oneLine(title), Math.max(10, size.columns - barWidth - widthOf(counted) - 6))
   const head = `${colours.bold(label)}  ${bar}  ${counted}`

@@ -9,7 +9,7 @@ import { type Settings, addSharedOptions, readSettings } from './settings.ts'
 import { follow } from './socket.ts'
 import { type Terminal, write } from './terminal.ts'
 import { oneLine, printable } from './text.ts'
-import { drawTree, isFinal } from './tree.ts'
+import { drawTree, inTreeOrder, isFinal } from './tree.ts'
 
 const callMs = 30_000
 const maxTasks = 10_000
@@ -73,7 +73,7 @@ async function watch(id: string, settings: Settings, terminal: Terminal): Promis
     if (settings.jsonl) await write(terminal, `${JSON.stringify(change(task, terminal))}\n`)
     await display?.changed(task, reason ?? null)
   }
-  for (const task of watched.tasks.values()) await tell(task)
+  for (const { task } of inTreeOrder(watched.tasks)) await tell(task)
   try {
     const log = follow(connection, { after: head, types: Object.values(taskEvents).map((event) => event.name) })
     if (!isOver(watched)) {
@@ -172,6 +172,7 @@ async function take(settings: Settings, watched: Watched, { data, at }: LogEntry
     status: Task['status']
     agent: string | null
     attempt: number
+    reason: string | null
     progress?: number
     note?: string | null
   }
@@ -195,8 +196,9 @@ async function take(settings: Settings, watched: Watched, { data, at }: LogEntry
     status: moved.status,
     attempt: moved.attempt,
     assigned_to: moved.agent ?? known.assigned_to,
-    progress: moved.progress ?? known.progress,
-    progress_note: moved.note ?? known.progress_note,
+    // Outside of an attempt there is no progress; what it waits for says more.
+    progress: moved.progress ?? 0,
+    progress_note: moved.note ?? (moved.to === 'scheduled' ? (moved.reason ?? null) : null),
     updated_at: at,
   }
   watched.tasks.set(task.id, task)

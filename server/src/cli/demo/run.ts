@@ -23,7 +23,7 @@ const teamMs = 30_000
 const jobMs = 110_000
 const settleMs = 15_000
 /** Larger files are named in `skipped`: reading one of 50 MB into the index takes longer than a demo should. */
-const limits = { file_bytes: 64 * 1024 * 1024, total_bytes: 96 * 1024 * 1024 }
+const limits = { file_bytes: 16 * 1024 * 1024, total_bytes: 48 * 1024 * 1024 }
 
 /** Two of those whose work can be taken over by a colleague. */
 const team: readonly (readonly [type: string, ...names: string[]])[] = [

@@ -29,16 +29,16 @@ export interface Tx extends Reader {
 export interface Dialect {
   readonly name: 'sqlite' | 'postgres'
   /** Rows of a JSON array bound as text, as a table of one column `value`. */
-  values(jsonArray: string): Sql
+  readonly values: (jsonArray: string) => Sql
   /** True when the JSON array in a column holds the value; false for null. */
-  jsonArrayHas(column: string, value: SqlValue): Sql
+  readonly jsonArrayHas: (column: string, value: SqlValue) => Sql
   /** Rows of a full-text index that hold any of the words: `chunk_id` and `score` (higher is better). */
-  fullText(index: string, words: readonly string[]): Sql
+  readonly fullText: (index: string, words: readonly string[]) => Sql
   /** Adds a row to a full-text index, or removes it. */
-  fullTextAdd(index: string, id: number, text: string): Sql
-  fullTextRemove(index: string, id: number): Sql
+  readonly fullTextAdd: (index: string, id: number, text: string) => Sql
+  readonly fullTextRemove: (index: string, id: number) => Sql
   /** DDL of a full-text index, and the suffix of a table kept in the order of its key. */
-  fullTextIndex(name: string): string
+  readonly fullTextIndex: (name: string) => string
   readonly clustered: string
 }
 

@@ -59,7 +59,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   const store = coalesce<Outgoing & { body: string }, Stored>((batch) =>
     database.transaction(async (tx) => {
       await deliveries.takeAcksInto(tx)
-      const outcomes = new Array<Outcome<Stored>>(batch.length)
+      const outcomes = Array.from<Outcome<Stored>>({ length: batch.length })
       const known = await duplicates(tx, batch)
       const last = new Map<string, number>()
       const rows: MessageRow[] = []

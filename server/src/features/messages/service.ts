@@ -11,7 +11,7 @@ import type { Database, Tx } from '../../drivers/database/port.ts'
 import { Deliveries, leaseMs } from './delivery.ts'
 import { type Place, decodeReceipt, messageId, messageSeq, metaOf, recipientsOf, requireSeq, toMessage } from './envelope.ts'
 import { Requests } from './requests.ts'
-import { type Outgoing, type Stored, makeSender } from './sending.ts'
+import { type Outgoing, makeSender } from './sending.ts'
 import {
   type MessageFilter,
   type MessageRow,
@@ -98,7 +98,7 @@ const envelopeFields = new Set([
 const maxStatusLookups = 100
 
 export async function makeMessages(parts: MessagesParts): Promise<Messages> {
-  const { database, directory, clock, log } = parts
+  const { database, directory, clock } = parts
   const requests = new Requests(clock)
   const deliveries = new Deliveries({ ...parts, system: () => parts.engine().caller })
   await deliveries.load()

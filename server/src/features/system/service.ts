@@ -64,7 +64,7 @@ export function makeSystem(parts: SystemParts): System {
   loopDelay.enable()
   const totals = new Map<number, number>()
   // Messages stored in each of the last sixty seconds.
-  const perSecond = new Array<number>(minute).fill(0)
+  const perSecond = Array.from({ length: minute }, () => 0)
   let second = Math.floor(startedAt / 1000)
 
   const roll = () => {

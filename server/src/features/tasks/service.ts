@@ -16,7 +16,6 @@ import {
   CadreError,
   type ParsedInputOf,
   type Receipt,
-  type Task,
   type TaskState,
   type TaskStatus,
   canonical,
@@ -160,7 +159,9 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     for (const id of ids) {
       const row = found.get(id)
       if (!row) throw new CadreError('not_found', { entity: 'task', id })
-      if (row.state !== 'completed') isFinal(row.state) ? failed.set(id, row) : open.add(id)
+      if (row.state === 'completed') continue
+      if (isFinal(row.state)) failed.set(id, row)
+      else open.add(id)
     }
     return { open, failed }
   }

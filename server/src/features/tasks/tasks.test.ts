@@ -301,7 +301,7 @@ verifies(
     assert.equal(left.length, 1, 'the seventh waits for room')
     for (const { name, data } of held) await sockets.get(name)?.call('tasks.accept', { id: data.id, lease: data.lease })
     assert.equal((await server.call<Page>('GET', '/tasks?status=running')).items.length, 6)
-    const [{ data: first }] = held as [{ data: Assignment }]
+    const first = held[0]?.data as Assignment
     await sockets.get('ada')?.call('tasks.complete', { id: first.id, lease: first.lease })
     assert.equal((await assigned(sockets.get('ada') as Socket)).data.id, left[0]?.id)
     const failing = held.find(({ name }) => name === 'bob') as (typeof held)[number]
