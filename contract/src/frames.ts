@@ -10,14 +10,8 @@ export const clientFrame = z.looseObject({
 })
 export type ClientFrame = z.infer<typeof clientFrame>
 
-/** `credits` present: leased delivery with acknowledgements. Absent: plain mode, acknowledged on write. */
-export const registerFrame = z.object({
-  name: z.string().min(1).max(128),
-  type: z.string().min(1).max(64).optional(),
-  capabilities: z.array(z.string().min(1).max(64)).max(64).optional(),
-  description: z.string().max(4000).optional(),
-  concurrency: z.number().int().min(1).max(1000).optional(),
-  metadata: z.record(z.string(), z.unknown()).optional(),
+/** What `agent:register` adds to the input of agents.register. `credits` present: leased delivery with acknowledgements. Absent: plain mode, acknowledged on write. */
+export const registerFrame = z.looseObject({
   token: z.string().max(256).optional(),
   last_seq: z.number().int().min(0).optional(),
   credits: z.number().int().min(0).max(10_000).optional(),

@@ -17,6 +17,7 @@ export const modelOperations = {
       'Deltas arrive as stream:delta frames and are not durable; the answer is the whole result. Without a configured model the offline provider answers.',
     permission: 'models:call',
     routes: [{ method: 'POST', path: '/models/generate' }],
+    frames: ['model.generate'],
     idempotent: false,
     destructive: false,
     refs: { task_id: 'task' },

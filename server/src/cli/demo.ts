@@ -1,9 +1,6 @@
 /** `cadre demo`: a team does a real job over a folder of documents, survives a kill, and answers with a report whose every sentence is cited. */
-import { CadreError } from '@cadre/contract'
-import { FolderError } from '@cadre/agents'
-import { ConfigError } from '../config.ts'
 import { type DemoOptions, UsageError, readOptions, usage } from './demo/options.ts'
-import { DemoFailure, runDemo } from './demo/run.ts'
+import { runDemo } from './demo/run.ts'
 
 export async function demo(args: readonly string[]): Promise<number> {
   let options: DemoOptions
@@ -21,15 +18,9 @@ export async function demo(args: readonly string[]): Promise<number> {
   try {
     return await runDemo(options)
   } catch (error) {
-    if (
-      error instanceof DemoFailure ||
-      error instanceof FolderError ||
-      error instanceof ConfigError ||
-      error instanceof CadreError
-    ) {
-      process.stderr.write(`${error.message}\n`)
-      return 1
-    }
-    throw error
+    // Whatever went wrong, a user is told in a sentence; the way it came about is for those who ask for it.
+    process.stderr.write(`${error instanceof Error && error.message !== '' ? error.message : String(error)}\n`)
+    if (process.env['LOG_LEVEL'] === 'debug') process.stderr.write(`${(error as Error).stack ?? ''}\n`)
+    return 1
   }
 }

@@ -28,6 +28,8 @@ const prefixes = ['/api/v1', '/api']
 const jsonBody = 2 * 1024 * 1024
 // Texts of 20 million characters are knowledge.add's limit; JSON may escape each.
 const knowledgeBody = 64 * 1024 * 1024
+// Ten thousand tasks with a paragraph each.
+const graphBody = 16 * 1024 * 1024
 
 export function serveRest(app: FastifyInstance, parts: RestParts): void {
   app.decorateRequest('caller', undefined)
@@ -56,7 +58,7 @@ export function serveRest(app: FastifyInstance, parts: RestParts): void {
           method: route.method,
           url: prefix + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
           config: { permission: operation.permission },
-          bodyLimit: operation.name === 'knowledge.add' ? knowledgeBody : jsonBody,
+          bodyLimit: operation.name === 'knowledge.add' ? knowledgeBody : operation.name === 'tasks.dag' ? graphBody : jsonBody,
           handler: (request, reply) => handle(operation, parts, request, reply),
         })
       }

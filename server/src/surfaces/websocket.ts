@@ -230,7 +230,7 @@ class Connection {
         return this.#badFrame(
           new CadreError('malformed', { reason: 'A frame is an object with a type, and an id of text or number.' }),
         )
-      this.#dispatch(frame)
+      this.#dispatch(withData(frame))
     }
   }
 
@@ -289,7 +289,7 @@ class Connection {
 
   async #register(frame: Frame): Promise<unknown> {
     const { access, door, directory, sessions } = this.#parts
-    const checked = registerFrame.safeParse(frame.data)
+    const checked = registerFrame.safeParse(frame.data ?? {})
     if (!checked.success) {
       const fields = checked.error.issues.map((issue) => ({ pointer: `/${issue.path.join('/')}`, detail: issue.message }))
       throw new CadreError('invalid_request', {}, { fields })
@@ -402,6 +402,15 @@ class Connection {
     }
     send()
   }
+}
+
+const envelope = new Set(['type', 'id', 'key', 'data', 'trace', 'ref', 'seq'])
+
+/** Hand-written clients put the fields beside the type; a frame without data and with other fields means those. */
+function withData(frame: Frame): Frame {
+  if (frame.data !== undefined || frame.type === 'flow') return frame
+  const fields = Object.entries(frame).filter(([name]) => !envelope.has(name))
+  return fields.length === 0 ? frame : { ...frame, data: Object.fromEntries(fields) }
 }
 
 function isFrame(value: unknown): value is Frame {

@@ -74,7 +74,7 @@ const indent = (text: string): string =>
 
 /** What is shown this once: a new token, a new key. */
 export const secretsIn = (object: Fields): string[] =>
-  ['token', 'key'].filter((field) => typeof object[field] === 'string' && (object[field] as string).startsWith('cad_'))
+  ['token', 'key'].filter((field) => String(object[field]).startsWith('cad_'))
 
 // Without its name it would say nothing.
 const isBare = (field: string, value: unknown) => typeof value === 'boolean' || (typeof value === 'number' && field !== 'size')

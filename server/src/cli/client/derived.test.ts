@@ -71,7 +71,7 @@ test('the path of the route gives the places, then what is required, entities fi
 })
 
 test('a field that is called like a shared option gets its noun before it', () => {
-  const register = planOf(operations['agents.register'] as Operation)
+  const register = planOf(operations['agents.register'])
   assert.equal(register.fields.find((field) => field.name === 'token')?.option, 'agent-token')
 })
 

@@ -66,7 +66,7 @@ const byStatus: Readonly<Record<number, ExitCode>> = {
   503: exitCodes.unavailable,
 }
 
-export const exitCodeOf = ({ code, status }: Pick<Problem, 'code' | 'status'>): ExitCode =>
+const exitCodeOf = ({ code, status }: Pick<Problem, 'code' | 'status'>): ExitCode =>
   // Sent as 422, but nothing about the request itself is wrong.
   code === 'idempotency_conflict' ? exitCodes.conflict : (byStatus[status] ?? exitCodes.failed)
 

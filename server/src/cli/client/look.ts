@@ -60,7 +60,7 @@ export function paint(colours: Colours, tone: Tone, text: string): string {
       return colours.green(text)
     case 'bad':
       return colours.red(text)
-    case 'wait':
+    default:
       return colours.yellow(text)
   }
 }

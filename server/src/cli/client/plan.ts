@@ -50,7 +50,7 @@ export interface Plan {
   isPage: boolean
 }
 
-/** Options that every sub-command has; a field of the same name gets the noun before it (`--agent-token`). */
+/** Options that sub-commands have beside their fields; a field of the same name gets the noun before it (`--agent-token`). */
 const sharedOptions: ReadonlySet<string> = new Set([
   'url',
   'token',
@@ -60,9 +60,6 @@ const sharedOptions: ReadonlySet<string> = new Set([
   'quiet',
   'yes',
   'data',
-  'all',
-  'output',
-  'file',
   'help',
   'idempotency-key',
 ])
@@ -75,11 +72,15 @@ export const singular = (noun: string): string => noun.replace(/s$/, '')
 export function planOf(operation: Operation): Plan {
   const [noun = '', verb = ''] = operation.name.split('.').map(kebab)
   const schema = z.toJSONSchema(operation.input, { io: 'input' }) as Schema
+  const shared = new Set(sharedOptions)
+  if (operation.body === 'upload') shared.add('file')
+  if (operation.body === 'download') shared.add('output')
+  if (operation.input instanceof z.ZodObject && 'cursor' in operation.input.shape) shared.add('all')
   const fields = Object.entries(schema.properties ?? {}).map(([name, property]): Field => {
     const kind = kindOf(property)
     return {
       name,
-      option: sharedOptions.has(kebab(name)) ? `${singular(noun)}-${kebab(name)}` : kebab(name),
+      option: shared.has(kebab(name)) ? `${singular(noun)}-${kebab(name)}` : kebab(name),
       kind,
       schema: property,
       required: schema.required?.includes(name) ?? false,
@@ -87,7 +88,7 @@ export function planOf(operation: Operation): Plan {
       fromFile: kind === 'json' || (property.maxLength ?? 0) >= documentLength,
     }
   })
-  const taken = new Set([...sharedOptions, ...fields.map((field) => field.option)])
+  const taken = new Set([...shared, ...fields.map((field) => field.option)])
   const hidden: [string, Field][] = []
   const hide = (option: string, field: Field) => {
     if (taken.has(option)) return

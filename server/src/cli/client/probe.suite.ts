@@ -87,14 +87,17 @@ export interface House {
   json: (...args: string[]) => Promise<Record<string, unknown>>
 }
 
-export async function openHouse(t: TestContext, env: Record<string, string> = {}): Promise<House> {
-  const folder = await mkdtemp(join(tmpdir(), 'cadre-cli-'))
-  const server = await startServer({
-    config: readConfig({ CADRE_DATA: join(folder, 'data'), CADRE_PORT: '0', LOG_LEVEL: 'silent', ...env }),
+export const startHouse = (data: string, env: Record<string, string>): Promise<RunningServer> =>
+  startServer({
+    config: readConfig({ CADRE_DATA: data, CADRE_PORT: '0', LOG_LEVEL: 'silent', ...env }),
     workerCommand: [process.execPath, ...nodeFlags, mainFile, 'worker'],
-    assets: folder,
+    assets: data,
     validateOutput: true,
   })
+
+export async function openHouse(t: TestContext, env: Record<string, string> = {}): Promise<House> {
+  const folder = await mkdtemp(join(tmpdir(), 'cadre-cli-'))
+  const server = await startHouse(join(folder, 'data'), env)
   t.after(async () => {
     await server.close()
     await rm(folder, { recursive: true, force: true })

@@ -38,7 +38,7 @@ export async function call(
   options: CallOptions = {},
 ): Promise<Answer> {
   const response = await open(connection, operation, input, options)
-  const raw = await readAll(connection, response)
+  const raw = await readAll(connection, response, options.timeoutMs)
   return { text: raw, body: parse(connection, raw) }
 }
 
@@ -81,7 +81,7 @@ export async function open(
       else request.end(body)
     })
     const status = response.statusCode ?? 0
-    if (status < 200 || status >= 300) throw refusal(connection, status, await readAll(connection, response))
+    if (status < 200 || status >= 300) throw refusal(connection, status, await readAll(connection, response, options.timeoutMs))
     return response
   } catch (error) {
     throw explain(connection, error, options.timeoutMs)
@@ -91,7 +91,8 @@ export async function open(
 /** The first route whose path the input can fill. */
 function address(operation: Operation, input: Readonly<Record<string, unknown>>) {
   const routes: readonly Route[] = operation.routes ?? []
-  const route = routes.find((each) => namesIn(each).every((name) => input[name] !== undefined)) ?? (routes[0] as Route)
+  const route = routes.find((each) => namesIn(each).every((name) => input[name] !== undefined)) ?? routes[0]
+  if (!route) throw new Error(`${operation.name} has no route`)
   const names = namesIn(route)
   const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => segment(String(input[name])))
   return { route, path, rest: Object.fromEntries(Object.entries(input).filter(([name]) => !names.includes(name))) }
@@ -110,7 +111,7 @@ function query(input: Readonly<Record<string, unknown>>): string {
   return parameters.size === 0 ? '' : `?${parameters}`
 }
 
-async function readAll(connection: Connection, response: IncomingMessage): Promise<string> {
+async function readAll(connection: Connection, response: IncomingMessage, timeoutMs: number | undefined): Promise<string> {
   let size = 0
   response.on('data', (chunk: Buffer) => {
     size += chunk.length
@@ -119,7 +120,7 @@ async function readAll(connection: Connection, response: IncomingMessage): Promi
   try {
     return await text(response)
   } catch (error) {
-    throw explain(connection, error, undefined)
+    throw explain(connection, error, timeoutMs)
   }
 }
 

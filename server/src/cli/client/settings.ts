@@ -13,7 +13,7 @@ export interface Settings {
   yes: boolean
 }
 
-export const group = 'Everywhere:'
+const group = 'Everywhere:'
 
 export function addSharedOptions(command: Command): void {
   const options = [
@@ -61,7 +61,7 @@ export function readSettings(command: Command, terminal: Terminal): Settings {
 
 function address(text: string): URL {
   // `localhost:8000` would be read as a scheme.
-  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `http://${text}`)
-  if (url === null || url.hostname === '') throw usage(`${text} is not an http or https URL.`)
+  const url = URL.parse(/^[a-z][\w+.-]*:\/\//i.test(text) ? text : `http://${text}`)
+  if (url === null || !/^https?:$/.test(url.protocol)) throw usage(`${text} is not an http or https URL.`)
   return url
 }

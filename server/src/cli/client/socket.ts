@@ -65,7 +65,8 @@ export async function* follow(connection: Connection, options: FollowOptions = {
       for await (const event of watchOnce(connection, after, options.types)) {
         if (event.kind === 'open') {
           isOpen = true
-          after = event.after
+          // An entry may have come before the acknowledgement; its position is the newer one.
+          after ??= event.after
           if (attempt > 0) options.onState?.('back')
           attempt = 0
           continue

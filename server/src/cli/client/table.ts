@@ -27,7 +27,7 @@ const columns: readonly (readonly [field: string, dispensable: number])[] = [
   ['sender', 1],
   ['recipients', 1],
   ['agent', 1],
-  ['assigned_to', 1],
+  ['assigned_to', 2],
   ['topic', 3],
   ['kind', 6],
   ['type', 3],

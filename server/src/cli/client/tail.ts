@@ -127,7 +127,7 @@ async function print(entry: LogEntry, settings: Settings, terminal: Terminal): P
 // Most types are shorter; the few longer ones push their line to the right.
 const typeWidth = 20
 
-export function lineOf(entry: LogEntry, terminal: Terminal): string {
+function lineOf(entry: LogEntry, terminal: Terminal): string {
   const { colours } = terminal
   const time = new Date(entry.at).toTimeString().slice(0, 8)
   const seq = entry.seq === 0 ? '' : String(entry.seq)

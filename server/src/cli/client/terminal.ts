@@ -31,8 +31,10 @@ interface Stream {
   isTTY?: boolean
 }
 
+const isTerminal = (stream: Stream): boolean => stream.isTTY === true
+
 const wantsColour = (stream: Stream, env: Terminal['env']): boolean =>
-  stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
+  isTerminal(stream) && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
 
 /** The terminal of this process; `close` takes its listeners off again. */
 export function processTerminal(): Terminal & { close(): void } {
@@ -54,10 +56,10 @@ export function processTerminal(): Terminal & { close(): void } {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    stdoutIsTty: process.stdout.isTTY === true,
-    canAsk: process.stdin.isTTY === true && process.stderr.isTTY === true,
+    stdoutIsTty: isTerminal(process.stdout),
+    canAsk: isTerminal(process.stdin) && isTerminal(process.stderr),
     size: () =>
-      process.stdout.isTTY === true ? { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 } : undefined,
+      isTerminal(process.stdout) ? { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 } : undefined,
     colours: picocolors.createColors(wantsColour(process.stdout, process.env)),
     errorColours: picocolors.createColors(wantsColour(process.stderr, process.env)),
     now: () => Date.now(),

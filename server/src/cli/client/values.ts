@@ -81,7 +81,7 @@ export async function readValue(field: Field, given: readonly string[] | string 
       return mixed(field, last)
     case 'json':
       return json(field, await source(last, sources))
-    case 'text':
+    default:
       return field.fromFile ? source(last, sources) : last
   }
 }

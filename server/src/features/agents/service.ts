@@ -197,7 +197,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
       desired: managed ? 'running' : revived ? null : (former?.desired ?? null),
       concurrency: profile.concurrency ?? former?.concurrency ?? 1,
       metadata: profile.metadata ?? former?.metadata ?? {},
-      last_seen: former?.last_seen ?? null,
+      last_seen: managed ? (former?.last_seen ?? null) : clock.now(),
       created_at: former?.created_at ?? clock.now(),
     }
     await saveAgent(tx, row)
@@ -215,7 +215,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     const agent: Known = { ...row, capabilityKeys: new Set(), seen: null, connected: false, load: 0, joined: false }
     tx.afterCommit(() => {
       const kept = registry.keep(row)
-      kept.seen ??= managed ? null : clock.now()
+      if (!managed) kept.seen = clock.now()
       available(kept)
     })
     return { agent, principal, fresh: former === undefined }
@@ -335,7 +335,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
           const kept = registry.get(principal.id)
           if (kept) for (const listener of desiredListeners) listener(kept, 'running')
         })
-        const stored: Agent = { ...bare(principal, agent) }
+        const stored: Agent = { ...bare(principal, agent, 'offline') }
         return stored
       })
       return answer as typeof answer & { receipt: NonNullable<typeof answer.receipt> }
@@ -359,7 +359,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
         const { agent, principal } = await enrol(tx, context, profile, false)
         const needsToken = proven?.id !== principal.id && context.caller.id !== principal.id
         const issued = needsToken ? await access.issue(tx, principal, 'agent', principal.name) : undefined
-        return { ...bare(principal, agent), ...(issued && { token: issued.token }) }
+        return { ...bare(principal, agent, 'online'), ...(issued && { token: issued.token }) }
       })
       return answer as typeof answer & { receipt: NonNullable<typeof answer.receipt> }
     },
@@ -436,7 +436,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
   }
 
   // Inside its own transaction an agent has neither inbox nor load that the answer could show yet.
-  function bare(principal: Principal, row: Known): Agent {
+  function bare(principal: Principal, row: Known, presence: Agent['presence']): Agent {
     const current = registry.get(principal.id)
     return {
       id: principal.publicId,
@@ -445,7 +445,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
       type: row.type,
       agent_type: row.type,
       status: row.status,
-      presence: current ? registry.presence(current) : row.managed ? 'offline' : 'online',
+      presence,
       capabilities: row.capabilities,
       description: row.description,
       managed: row.managed,

@@ -183,17 +183,20 @@ export class Engine {
     this.kick()
   }
 
-  /** Gives the task to the agent; the lease starts now if the agent is connected, otherwise when it takes the task. */
+  /**
+   * Gives the task to the agent. The lease starts now; only a task that names an agent which is away waits for it, and its lease starts
+   * when the agent takes it.
+   */
   async assign(tx: WriteTx, row: TaskRow, agent: number, reason: string): Promise<TaskRow> {
     const now = this.#parts.clock.now()
     if (isHeld(row.state)) await endAttempt(tx, row, 'reassigned', reason, now)
-    const connected = this.#parts.sessions.forAgent(agent) !== undefined
+    const waits = row.assign_to === agent && this.#parts.sessions.forAgent(agent) === undefined
     const after = await this.move(
       tx,
       row,
       'assigned',
       'task.assigned',
-      this.#held(row, agent, connected ? now + this.leaseOf(row) : null),
+      this.#held(row, agent, waits ? null : now + this.leaseOf(row)),
       reason,
     )
     await openAttempt(tx, this.#attempt(after, agent))
@@ -229,10 +232,11 @@ export class Engine {
     }
   }
 
-  /** Starts the lease of a task that waited for its agent. */
+  /** Starts the lease of a task that its agent now takes. */
   async take(tx: WriteTx, row: TaskRow): Promise<TaskRow> {
-    if (row.lease_until !== null) return row
-    const after = { ...row, lease_until: this.#parts.clock.now() + this.leaseOf(row) }
+    const leaseUntil = this.#parts.clock.now() + this.leaseOf(row)
+    if (row.lease_until === leaseUntil) return row
+    const after = { ...row, lease_until: leaseUntil }
     if (!(await saveTask(tx, row, after)))
       throw new CadreError('conflict', { reason: `Task ${row.id} changed meanwhile; read it and try again.` })
     return after
@@ -303,7 +307,7 @@ export class Engine {
   /** Gives a task back unfinished; the attempt does not count. */
   async release(tx: WriteTx, row: TaskRow, reason: string, outcome = 'released'): Promise<TaskRow> {
     await endAttempt(tx, row, outcome, reason, this.#parts.clock.now())
-    return this.settleReady(tx, { ...row, attempt: row.attempt }, reason)
+    return this.settleReady(tx, { ...row, attempt: row.attempt - 1 }, reason)
   }
 
   async cancel(tx: WriteTx, row: TaskRow, reason: string): Promise<TaskRow> {
@@ -324,8 +328,10 @@ export class Engine {
           ?.send(JSON.stringify({ type: 'task:cancelled', data: { id: row.id, task_id: row.id, reason } })),
       )
     }
-    for (const child of await childrenOf(tx, row.tenant, row.id))
-      await this.cancel(tx, child, `its parent was cancelled: ${reason}`)
+    for (const { id } of await childrenOf(tx, row.tenant, row.id)) {
+      const child = await getTask(tx, row.tenant, id)
+      if (child && !isFinal(child.state)) await this.cancel(tx, child, `its parent was cancelled: ${reason}`)
+    }
     return after
   }
 
@@ -448,8 +454,10 @@ export class Engine {
 
   /** Dependents of a task that ended: released when it completed, skipped otherwise. In the same transaction, down the graph. */
   async #releaseWaiters(tx: WriteTx, ended: TaskRow): Promise<void> {
-    for (const dependent of await dependentsOf(tx, ended.tenant, ended.id)) {
-      if (isFinal(dependent.state)) continue
+    for (const { id } of await dependentsOf(tx, ended.tenant, ended.id)) {
+      // Read again: what happened to a dependent before it may have ended this one too.
+      const dependent = await getTask(tx, ended.tenant, id)
+      if (!dependent || isFinal(dependent.state)) continue
       if (ended.state === 'completed') {
         const waiting = Math.max(0, dependent.waiting_for - 1)
         const next = { ...dependent, waiting_for: waiting }

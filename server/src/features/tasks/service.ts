@@ -342,10 +342,10 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
         const changes = changesOf(input)
         let row = before
         if (Object.keys(changes).length > 0) {
+          if (input.lease !== undefined) engine.requireHolder(before, input.lease, context.caller, false)
           if (isFinal(before.state)) throw illegal(before, 'changed')
           if (!mayEdit(context, before))
             throw new CadreError('forbidden', { reason: 'Only its creator, its assignee or an operator changes a task.' })
-          if (input.lease !== undefined) engine.requireHolder(before, input.lease, context.caller, false)
           row = await engine.amend(
             tx,
             before,
