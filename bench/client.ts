@@ -15,4 +15,7 @@ process.on('message', (question: Question) => {
     (error: unknown) => reply({ error: error instanceof Error ? error.message : String(error) }),
   )
 })
+// Leaving by exit() lets drivers remove their temporary files.
 process.once('disconnect', () => process.exit(0))
+process.once('SIGTERM', () => process.exit(0))
+process.once('SIGINT', () => process.exit(0))

@@ -34,7 +34,10 @@ async function main(): Promise<number> {
     })
   }
   try {
-    const { report, ok } = await scenario.run(scope, settings, tell)
+    const { report, ok } = await scenario.run(scope, settings, (line) => {
+      if (!stopped) tell(line)
+    })
+    if (stopped) return 130
     process.stdout.write(settings.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(report, scenario.limit)}\n`)
     return ok ? 0 : 1
   } catch (error) {

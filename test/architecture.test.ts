@@ -301,7 +301,7 @@ const judge = (path: string, source: string) => checkArchitecture(new Map([[path
 const allowed: [string, string][] = [
   ['contract/src/tasks.ts', "import { z } from 'zod'"],
   ['server/src/core/invoke.ts', "import type { Database } from '../drivers/database/port.ts'"],
-  ['server/src/core/logger.ts', "import { pino } from 'pino'"],
+  ['server/src/core/logger.ts', "import { trace } from '@opentelemetry/api'"],
   ['server/src/drivers/database/sqlite.ts', "import type { Clock } from '../../core/clock.ts'"],
   ['server/src/drivers/model/providers.ts', "const { generateText } = await import('ai')"],
   ['server/src/features/tasks/service.ts', "import { findAgent } from '../agents/service.ts'"],

@@ -198,7 +198,8 @@ verifies(
 
 test('the reference pages are those the contract yields', () => {
   for (const [path, text] of generateDocs()) {
-    assert.equal(readFileSync(join(root, path), 'utf8'), text, `${path} is old: run node scripts/gen-docs.ts`)
+    // Not `equal`: it would print both pages.
+    assert.ok(readFileSync(join(root, path), 'utf8') === text, `${path} is old: run node scripts/gen-docs.ts`)
   }
 })
 

@@ -12,6 +12,11 @@ interface Waiting {
   stored: () => void
 }
 
+const folders = new Set<string>()
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 let current: Taken | undefined
 
 export const driver: MessageDriver = {
@@ -21,7 +26,7 @@ export const driver: MessageDriver = {
   },
   openProducer() {
     const folder = mkdtempSync(join(tmpdir(), 'cadre-bench-log-'))
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+    folders.add(folder)
     const file = openSync(join(folder, 'log'), 'w')
     let waiting: Waiting[] = []
     let unacknowledged = 0
@@ -60,6 +65,7 @@ export const driver: MessageDriver = {
       close: () => {
         closeSync(file)
         rmSync(folder, { recursive: true, force: true })
+        folders.delete(folder)
         return Promise.resolve()
       },
     })

@@ -77,10 +77,10 @@ export function toRows<C extends Cell>(
   const rows: Row[] = []
   for (const cell of cells) {
     for (const name of [names.ours, ...names.others]) {
-      const head = { name: name + cell.suffix, in_flight: cell.inFlight }
+      const head = (durability: string) => ({ name: name + cell.suffix, durability, in_flight: cell.inFlight })
       const nothing = { per_second: null, p50_ms: null, p99_ms: null, cpu_us_per_op: null }
       if (names.absent.has(name)) {
-        rows.push({ ...head, durability: 'absent', ...nothing })
+        rows.push({ ...head('absent'), ...nothing })
         continue
       }
       if (!suits(name, cell)) continue
@@ -88,13 +88,12 @@ export function toRows<C extends Cell>(
       const samples = series.samples.get(cell.key)?.get(name) ?? []
       const good = samples.filter((sample) => sample !== undefined)
       if (good.length < samples.length || good.length === 0 || series.faults.has(`${cell.key} ${name}`)) {
-        rows.push({ ...head, durability, ...nothing })
+        rows.push({ ...head(durability), ...nothing })
         continue
       }
       const of = (field: (sample: Sample) => number) => known(median(good.map(field)))
       rows.push({
-        ...head,
-        durability,
+        ...head(durability),
         per_second: of((sample) => sample.perSecond),
         p50_ms: of((sample) => sample.p50),
         p99_ms: of((sample) => sample.p99),

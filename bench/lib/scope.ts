@@ -26,6 +26,7 @@ export class Scope {
 
   /** A folder of its own, removed at the end. */
   folder(name: string): string {
+    if (this.#closing) throw new Error('the benchmark is ending')
     const path = mkdtempSync(join(tmpdir(), `cadre-bench-${name}-`))
     this.#folders.add(path)
     this.defer(() => this.#remove(path))
@@ -35,6 +36,7 @@ export class Scope {
   /** Takes charge of a process: it is asked to end by `signal`, and made to after five seconds. */
   adopt<P extends ChildProcess>(child: P, signal: NodeJS.Signals = 'SIGTERM'): P {
     this.#processes.add(child)
+    if (this.#closing) child.kill('SIGKILL')
     child.once('exit', () => this.#processes.delete(child))
     this.defer(() => end(child, signal))
     return child

@@ -90,7 +90,11 @@ export async function startPostgres(scope: Scope): Promise<Server> {
   if (owner.uid !== undefined && owner.gid !== undefined) chownSync(folder, owner.uid, owner.gid)
   const data = join(folder, 'data')
   const place = { cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...owner }
-  await run(initialise, ['-D', data, '-A', 'trust', '-U', 'postgres', '-E', 'UTF8'], place)
+  const initialising = scope.adopt(
+    spawn(initialise, ['-D', data, '-A', 'trust', '-U', 'postgres', '-E', 'UTF8'], { ...place, stdio: 'ignore' }),
+  )
+  const code = await new Promise((resolve) => initialising.once('exit', resolve))
+  if (code !== 0) throw new Error(`initdb ended with ${String(code)}`)
   const port = await freePort()
   const settings = {
     listen_addresses: '127.0.0.1',

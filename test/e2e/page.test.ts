@@ -16,7 +16,6 @@ const missing =
     : existsSync(`${dist}/dashboard/index.html`)
       ? undefined
       : 'the pages are not built: npm run build'
-const needs = { needs: 'chromium', skip: missing, timeout: 90_000 }
 const flags = [
   '--no-sandbox',
   '--headless',
@@ -70,7 +69,7 @@ verifies(
       assert.deepEqual(noise, [])
     })
   },
-  needs,
+  { needs: 'chromium', skip: missing, timeout: 90_000 },
 )
 
 verifies(
@@ -101,7 +100,7 @@ verifies(
       }
     })
   },
-  needs,
+  { needs: 'chromium', skip: missing, timeout: 90_000 },
 )
 
 verifies(
@@ -118,7 +117,7 @@ verifies(
       assert.deepEqual(noise, [])
     })
   },
-  needs,
+  { needs: 'chromium', skip: missing, timeout: 90_000 },
 )
 
 verifies(
@@ -132,5 +131,5 @@ verifies(
       assert.equal(answer, 401)
     })
   },
-  needs,
+  { needs: 'chromium', skip: missing, timeout: 90_000 },
 )

@@ -48,6 +48,7 @@ function describeColumn(table: Table, name: string, index: number): Column {
     share((cell) => !/[.,]\d/.test(cell)) > 0.95
   )
     return { ...base, kind: 'id' }
+  if (index === 0 && integers === 1 && countsRows(cells)) return { ...base, kind: 'id' }
   const yearNamed = /year|jahr|annee|année/i.test(name) && integers > 0.9
   if (
     (yearNamed && share((cell) => /^(?:1[89]|20|21)\d\d$/.test(cell)) > 0.9) ||
@@ -69,6 +70,12 @@ function describeColumn(table: Table, name: string, index: number): Column {
   const groups = base.distinct <= Math.max(12, cells.length * 0.2) && base.distinct < cells.length
   const short = share((cell) => cell.length <= 60) > 0.95
   return { ...base, kind: groups && short ? 'category' : 'text' }
+}
+
+/** A first column that counts up by ones numbers the rows (week 35, 36, 37): adding those numbers up says nothing. */
+function countsRows(cells: string[]): boolean {
+  const steps = cells.slice(1).map((cell, at) => Number(cell) - Number(cells[at]))
+  return cells.length >= 4 && steps.every((step) => step > 0) && steps.filter((step) => step === 1).length >= steps.length * 0.7
 }
 
 function isBlank(cell: string): boolean {

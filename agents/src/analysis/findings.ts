@@ -1,5 +1,5 @@
 /** Sentences computed from a table, each with the rows it rests on and a key by which it can be computed again. */
-import { type Column, describeColumns, type NumericColumn, numbersOf } from './columns.ts'
+import { type Column, describeColumns, type NumericColumn, numbersOf, parsePeriod } from './columns.ts'
 import { type Series, seriesOf } from './series.ts'
 import { mannKendall, pearson, robustScores, type Summary, summarise, theilSen } from './statistics.ts'
 import type { Table } from './table.ts'
@@ -35,21 +35,31 @@ export function findingsOf(table: Table, prefix: string, focus: string[] = []): 
     .filter((column) => column.kind === 'number')
     .slice(0, maxNumeric)
     .map((column) => numbersOf(table, column))
-  const time = columns.find((column) => column.kind === 'time' && column.distinct >= 3 && isAxis(column, columns))
+  const time = columns.find((column) => column.kind === 'time' && column.distinct >= 3 && isAxis(table, column, columns))
   const categories = order.filter((column) => column.kind === 'category' && column.distinct >= 2).slice(0, maxCategories)
   const reading: Reading = { table, prefix, time, categories, numeric }
   return [...numeric.flatMap((entry) => columnFindings(reading, entry)), ...correlations(reading), ...countFindings(reading)]
 }
 
 /** A list of people with their first day at work is no series over time: there, another column names each row. */
-function isAxis(time: Column, columns: Column[]): boolean {
+function isAxis(table: Table, time: Column, columns: Column[]): boolean {
   if (time.index === 0) return true
+  if (columns.slice(0, time.index).every((column) => column.kind === 'id') && isRegular(table, time)) return true
   const named =
     /date|month|year|time|day|week|quarter|period|datum|monat|jahr|tag\b|woche|quartal/i.test(time.name) &&
     !/start|birth|born|hire|join|due|end|geburt/i.test(time.name)
   return (
     named && !columns.some((column) => column.index < time.index && column.kind === 'text' && column.distinct === column.filled)
   )
+}
+
+/** Every row a later point in time, in even steps: a series, whatever the column is called. */
+function isRegular(table: Table, time: Column): boolean {
+  const orders = table.rows.slice(0, 400).map(({ cells }) => parsePeriod(cells[time.index] ?? '')?.order ?? Number.NaN)
+  const steps = orders.slice(1).map((order, at) => order - (orders[at] ?? 0))
+  const shortest = Math.min(...steps)
+  // Months differ by three days in length.
+  return steps.length >= 2 && shortest > 0 && steps.every((step) => step <= shortest * 1.15)
 }
 
 function columnFindings(reading: Reading, numbers: NumericColumn): Finding[] {
@@ -187,7 +197,7 @@ function seriesExtremes(reading: Reading, numbers: NumericColumn, series: Series
   const low = sorted.at(-1)
   if (high === undefined || low === undefined || high.value === low.value) return []
   const what = series.combined ? `${column.additive ? 'total' : 'average'} ${column.label}` : column.label
-  const text = `${capital(what)} was highest in ${high.label} with ${amount(high.value, column.unit)} and lowest in ${low.label} with ${amount(low.value, column.unit)}.`
+  const text = `${capital(what)}: highest in ${high.label} with ${amount(high.value, column.unit)}, lowest in ${low.label} with ${amount(low.value, column.unit)}.`
   return [
     makeFinding(reading, 'extreme', column.name, text, [...high.rows.slice(0, 3), ...low.rows.slice(0, 3)], 0.62, [column.name]),
   ]
@@ -203,7 +213,7 @@ function rowExtremes(reading: Reading, numbers: NumericColumn, rows: number[]): 
   }
   const names = [rowName(reading.table, high), rowName(reading.table, low)]
   if (values[high] === values[low] || names[0] === '' || names[1] === '') return []
-  const text = `The highest ${column.label} is ${amount(values[high] ?? 0, column.unit)} (${names[0]}), the lowest ${amount(values[low] ?? 0, column.unit)} (${names[1]}).`
+  const text = `${capital(column.label)}: highest ${amount(values[high] ?? 0, column.unit)} (${names[0]}), lowest ${amount(values[low] ?? 0, column.unit)} (${names[1]}).`
   return [makeFinding(reading, 'extreme', column.name, text, [high, low], 0.6, [column.name])]
 }
 

@@ -1,34 +1,42 @@
 /** Which computed sentences belong into the report of this goal. */
 import type { Finding } from '../analysis/findings.ts'
-import type { Question } from '../text/question.ts'
+import { asksForExtreme, type Question } from '../text/question.ts'
 import { meansSame } from '../text/thesaurus.ts'
 import { contentStems } from '../text/tokens.ts'
 import type { TableFindings } from './compose.ts'
 
-const maxTotal = 10
-const maxPerColumn = 5
+const maxTotal = 8
+const maxPerColumn = 4
+/** A finding below this share of a question's terms is about something else. */
+const minRelevance = 0.6
 
 /**
- * Findings whose columns, table or document cover most of what one of the questions names. When the goal asks for an overview and names nothing,
- * the strongest of each column. A table that shares no subject with the goal stays out, however remarkable its numbers are.
+ * Findings that bear on one of the questions. When the goal asks for an overview and names nothing, the strongest of each column.
+ * A table that shares no subject with the goal stays out, however remarkable its numbers are.
  */
 export function chooseFindings(questions: Question[], tables: TableFindings[]): TableFindings[] {
   const overview = questions.length > 0 && questions.every((question) => question.overview)
   const taken = new Map<string, number>()
   const perColumn = overview ? 2 : maxPerColumn
   const named = new Set(
-    tables.filter(({ findings }) => findings.some((finding) => namesColumn(questions, finding))).map(({ document }) => document),
+    tables.filter(({ findings }) => findings.some((finding) => namesMeasure(questions, finding))).map(({ document }) => document),
   )
-  const strongest = tables
-    .flatMap(({ document, findings }) => findings.map((finding) => ({ document, finding })))
-    .filter(({ document, finding }) => {
+  const ranked = tables
+    .flatMap(({ document, findings }) =>
+      findings.map((finding) => ({
+        document,
+        finding,
+        relevance: Math.max(0, ...questions.map((question) => relevance(question, document, finding))),
+      })),
+    )
+    .filter(({ document, finding, relevance: share }) => {
       if (overview) return finding.kind !== 'lookup'
       if (finding.kind === 'comparison') return true
       // Where columns answer to the question, the other columns of a fitting table are beside the point.
-      if (named.has(document) && finding.kind !== 'lookup' && !namesColumn(questions, finding)) return false
-      return questions.some((question) => coverage(question, document, finding) >= 0.6)
+      if (named.has(document) && finding.kind !== 'lookup' && !namesMeasure(questions, finding)) return false
+      return share >= minRelevance
     })
-    .toSorted((a, b) => b.finding.strength - a.finding.strength)
+    .toSorted((a, b) => weightOf(b) - weightOf(a))
     .filter(({ document, finding }) => {
       const key = `${document}:${finding.columns[0] ?? ''}`
       const count = taken.get(key) ?? 0
@@ -38,13 +46,41 @@ export function chooseFindings(questions: Question[], tables: TableFindings[]): 
     .slice(0, overview ? 6 : maxTotal)
   return tables.map(({ document }) => ({
     document,
-    findings: strongest.filter((entry) => entry.document === document).map((entry) => entry.finding),
+    findings: ranked.filter((entry) => entry.document === document).map((entry) => entry.finding),
   }))
 }
 
-/** Whether the finding's own column, the one it computes, is one that a question names. */
-function namesColumn(questions: Question[], finding: Finding): boolean {
-  const stems = contentStems(readable(finding.columns.slice(0, 2).join(' ')))
+const weightOf = ({ finding, relevance: share }: { finding: Finding; relevance: number }) =>
+  finding.strength + Math.min(1, share) * 0.5
+
+const kindCues: [RegExp, Finding['kind'][]][] = [
+  [/\b(?:outliers?|anomal\w+|unusual|stands? out|exceptions?|ausrei(?:ß|ss)er\w*|auffällig\w*)\b/i, ['outlier']],
+  [/\b(?:trends?|over time|entwicklung|develop\w*|evolve\w*)\b/i, ['trend']],
+  [
+    /\b(?:average|mean|median|total|sum|overall|altogether|durchschnitt\w*|mittel\w*|summe|insgesamt|gesamt\w*)\b/i,
+    ['summary', 'group'],
+  ],
+  [/\b(?:correlat\w+|relationship|connect(?:ed|ion)|depends? on|zusammenh[aä]ng\w*)\b/i, ['correlation']],
+]
+
+/** The kinds of calculation a question asks for by its words: "average" for sums by group, "highest" for extremes. */
+export function askedKinds(question: Question): ReadonlySet<Finding['kind']> {
+  const kinds = kindCues.filter(([pattern]) => pattern.test(question.text)).flatMap(([, found]) => found)
+  if (question.kinds.includes('trend')) kinds.push('trend')
+  if (asksForExtreme(question.text)) kinds.push('extreme', 'group')
+  if (question.sides.length > 0) kinds.push('comparison')
+  return new Set(kinds)
+}
+
+/** How much a finding bears on a question, 0..1.3: the terms it speaks of, and more when it is the kind of calculation that was asked for. */
+export function relevance(question: Question, document: string, finding: Finding): number {
+  const share = coverage(question, document, finding)
+  return share === 0 || !askedKinds(question).has(finding.kind) ? share : share + 0.3
+}
+
+/** Whether a question names what the finding computes: its first column, or either of two that move together. */
+function namesMeasure(questions: Question[], finding: Finding): boolean {
+  const stems = contentStems(readable(finding.columns.slice(0, finding.kind === 'correlation' ? 2 : 1).join(' ')))
   return questions.some((question) =>
     question.terms.some((term) => term.weight >= 0.5 && stems.some((stem) => meansSame(stem, term.stem))),
   )

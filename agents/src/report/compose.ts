@@ -7,7 +7,7 @@ import { plainText } from '../text/plain.ts'
 import type { Question } from '../text/question.ts'
 import { overlap } from '../text/rank.ts'
 import { contentStems } from '../text/tokens.ts'
-import { coverage } from './choose-findings.ts'
+import { askedKinds, relevance } from './choose-findings.ts'
 import { render, type Section } from './render.ts'
 
 /** What research found for one question, `reason` when it found nothing. */
@@ -55,37 +55,31 @@ export function composeReport(input: ComposeInput): Report {
     !answer.question.overview && answer.question.terms.every((term) => term.weight < 1) && coveredByTables(answer, findings)
   const answered = input.answers.filter((answer) => answer.answered && answer.evidence.length > 0 && !toTables(answer))
   const sections: Section[] = []
-  const numeric = input.answers.some(({ question }) => question.kinds.includes('trend') || question.sides.length > 0)
-  const perAnswer = answered.length <= 1 ? (answered[0]?.question.overview === true ? 4 : 2) : answered.length === 2 ? 2 : 1
-  const leading = findings
-    .filter(({ finding }) => finding.strength >= (answered.length === 0 || numeric ? 0.5 : 0.8))
-    .slice(0, answered.length === 0 || numeric ? 3 : 2)
-  const order = ['comparison', 'lookup', 'trend', 'extreme', 'outlier', 'group', 'summary', 'correlation']
-  const computed = () =>
-    leading
-      .toSorted((a, b) => order.indexOf(a.finding.kind) - order.indexOf(b.finding.kind))
-      .flatMap(({ document, finding }) => add(computedClaim(document, finding, input)))
-  const first = numeric ? computed() : []
-  // Sentences about one side of a comparison are labelled with it from the start.
-  const opening = answered.map((answer) => openingOf(answer, perAnswer))
-  const openings = opening.map((list) =>
-    byHeading(list.flatMap((evidence) => add(claimOf(evidence, input)).map((index) => ({ index, evidence })))),
-  )
-  const short: Section = {
-    title: 'Short answer',
-    paragraphs: [
-      first,
-      ...openings.flatMap((entry, at) =>
-        answered[at]?.question.sides.length === 0 ? [entry.paragraphs.flat()] : entry.paragraphs,
-      ),
-      numeric ? [] : computed(),
-    ],
-    labels: [
-      undefined,
-      ...openings.flatMap((entry, at) => (answered[at]?.question.sides.length === 0 ? [undefined] : (entry.labels ?? []))),
-    ],
+  const perAnswer = answered.length <= 1 ? (answered[0]?.question.overview === true ? 6 : 2) : answered.length === 2 ? 2 : 1
+  const leading = leadingFindings(input.answers, answered, findings)
+  const computed = (entry: Placed) => add(computedClaim(entry.document, entry.finding, input))
+  const short: Required<Pick<Section, 'paragraphs' | 'labels'>> = { paragraphs: [], labels: [] }
+  const tell = (paragraph: number[], label?: string | null) => {
+    short.paragraphs.push(paragraph)
+    short.labels.push(label)
   }
-  if (short.paragraphs.some((paragraph) => paragraph.length > 0)) sections.push(short)
+  // The questions in their order; each with what was computed for it and what the prose says.
+  for (const answer of input.answers) {
+    const own = leading.filter((entry) => entry.answer === answer)
+    const asked = askedKinds(answer.question)
+    const before = own.filter((entry) => asked.has(entry.finding.kind)).flatMap(computed)
+    const evidence = answered.includes(answer) ? openingOf(answer, perAnswer) : []
+    const spoken = byHeading(evidence.flatMap((entry) => add(claimOf(entry, input)).map((index) => ({ index, evidence: entry }))))
+    const after = own.filter((entry) => !asked.has(entry.finding.kind)).flatMap(computed)
+    // Sentences about one side of a comparison, or of several documents, are labelled with what they are about.
+    const labelled = answer.question.sides.length > 0 || answer.question.overview
+    if (labelled) {
+      tell(before)
+      for (const [at, paragraph] of spoken.paragraphs.entries()) tell(paragraph, spoken.labels?.[at])
+      tell(after)
+    } else tell([...before, ...spoken.paragraphs.flat(), ...after])
+  }
+  if (short.paragraphs.some((paragraph) => paragraph.length > 0)) sections.push({ title: 'Short answer', ...short })
   for (const answer of answered) {
     const told = inOrder(answer.evidence).flatMap((evidence) =>
       add(claimOf(evidence, input)).map((index) => ({ index, evidence })),
@@ -93,7 +87,8 @@ export function composeReport(input: ComposeInput): Report {
     const title = input.answers.length === 1 ? 'Details' : headingOf(answer.question.text)
     if (told.length > 0) sections.push({ title, ...byHeading(told) })
   }
-  const rest = findings.filter((entry) => !leading.includes(entry)).slice(0, maxFindings)
+  const led = new Set(leading.map((entry) => entry.finding))
+  const rest = findings.filter((entry) => !led.has(entry.finding)).slice(0, maxFindings)
   const told = rest.flatMap(({ document, finding }) => add(computedClaim(document, finding, input)))
   if (told.length > 0) sections.push({ title: 'What the tables show', paragraphs: told.map((index) => [index]), list: true })
   const hasClaims = claims.length > 0
@@ -116,12 +111,35 @@ export function composeReport(input: ComposeInput): Report {
   }
 }
 
+type Placed = { document: string; finding: Finding; answer: Answer }
+
+const kindOrder = ['comparison', 'lookup', 'trend', 'group', 'extreme', 'outlier', 'summary', 'correlation']
+
+/** The findings worth a place in the short answer, each with the question it answers best: those asked for, those that stand alone, and striking ones. */
+function leadingFindings(answers: Answer[], answered: Answer[], findings: { document: string; finding: Finding }[]): Placed[] {
+  const placed = findings.flatMap((entry): (Placed & { share: number })[] => {
+    const shares = answers.map((answer) => ({ answer, share: relevance(answer.question, entry.document, entry.finding) }))
+    const best = shares.toSorted((a, b) => b.share - a.share)[0]
+    return best === undefined ? [] : [{ ...entry, ...best }]
+  })
+  return answers.flatMap((answer) => {
+    const asked = askedKinds(answer.question)
+    const alone = !answered.includes(answer)
+    return placed
+      .filter((entry) => entry.answer === answer)
+      .filter(({ finding }) => asked.has(finding.kind) || finding.strength >= (alone ? 0.5 : 0.8))
+      .toSorted((a, b) => Number(asked.has(b.finding.kind)) - Number(asked.has(a.finding.kind)) || b.share - a.share)
+      .slice(0, alone ? 3 : 2)
+      .toSorted((a, b) => kindOrder.indexOf(a.finding.kind) - kindOrder.indexOf(b.finding.kind))
+  })
+}
+
 /** A question that the tables answer is not an open one. */
 function coveredByTables({ question }: Answer, findings: { document: string; finding: Finding }[]): boolean {
   if (question.overview) return findings.length > 0
   return findings.some(
     ({ document, finding }) =>
-      (question.sides.length > 0 && finding.kind === 'comparison') || coverage(question, document, finding) >= 0.6,
+      (question.sides.length > 0 && finding.kind === 'comparison') || relevance(question, document, finding) >= 0.6,
   )
 }
 
@@ -144,6 +162,11 @@ function emptyReport(input: ComposeInput, reasons: string[]): string {
 /** The best sentences of an answer, a leading one before the one that leans on it. */
 function openingOf(answer: Answer, count: number): Evidence[] {
   const direct = answer.evidence.filter((entry) => !entry.lead)
+  // An overview is one of all documents: the best sentence of each.
+  if (answer.question.overview) {
+    const first = direct.filter((entry, at) => direct.findIndex((other) => other.document === entry.document) === at)
+    return inOrder(first.slice(0, count))
+  }
   const floor = (direct[0]?.score ?? 0) * 0.75
   const chosen = direct.slice(0, count).filter((entry) => entry.score >= floor)
   const leads = answer.evidence.filter(
@@ -171,7 +194,8 @@ function byHeading(told: { index: number; evidence: Evidence }[]): Pick<Section,
     if (key === last && (paragraphs.at(-1)?.length ?? 0) < 6) paragraphs.at(-1)?.push(index)
     else {
       paragraphs.push([index])
-      labels.push(labelOf(evidence.heading))
+      // The path of a field in a JSON document is no heading.
+      labels.push(/\.jsonl?$/i.test(evidence.document) ? undefined : labelOf(evidence.heading))
     }
     last = key
   }

@@ -1,5 +1,5 @@
 /** Takes a goal, has it planned, submits the graph, keeps the team informed, and answers the checked report. */
-import type { Hub, TaskContext } from '@cadre/sdk'
+import { type Hub, Reject, type TaskContext } from '@cadre/sdk'
 import { type Plan, decomposeGoal, validatePlan } from '../plan/decompose.ts'
 import type { Corpus, CorpusDocument } from './corpus.ts'
 import { type Job, textOf, wordsOf } from './job.ts'
@@ -54,15 +54,20 @@ export function coordinator(hub: Hub): void {
       { parent_id: context.task.id, idempotencyKey: context.effectKey('graph') },
     )
     let completed = 0
+    const failures: string[] = []
     const followed = graph.submitted.tasks.map(async ({ id, key }) => {
       const handle = graph.task(key ?? id)
       let told: string | undefined
       for await (const task of handle.events()) {
-        if (task.state === 'assigned' && task.assigned_to !== null && task.assigned_to !== told) {
+        // A quick agent may have begun before we hear that it was chosen.
+        const held = task.state === 'assigned' || task.state === 'running'
+        if (held && task.assigned_to !== null && task.assigned_to !== told) {
           told = task.assigned_to
           // A note, not an order: the task itself is in the hands of the engine.
           await hub.send(told, { goal: input.goal, task: task.title }, { type: 'task.note', task_id: task.id })
         }
+        // Everything after it is skipped, and a second try of the whole would meet the same.
+        if (task.state === 'failed') failures.push(`“${task.title}” failed: ${task.error?.message ?? 'no reason was given'}`)
         if (task.state === 'completed') {
           completed += 1
           void context.progress(0.1 + (0.85 * completed) / plan.tasks.length, task.title)
@@ -70,6 +75,7 @@ export function coordinator(hub: Hub): void {
       }
     })
     await Promise.allSettled(followed)
+    if (failures.length > 0) throw new Reject(failures.join(' '))
     const result = await graph.task('final').result<FinalResult>()
     return { ...result, run_id: graph.run_id }
   }

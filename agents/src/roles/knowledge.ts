@@ -66,5 +66,5 @@ async function nextNumber(hub: Hub, collection: string): Promise<number> {
   const entry = await hub.memory.update(`dossiers/${collection}`, (value: unknown) => ({
     last: ((value as { last?: number } | null | undefined)?.last ?? 0) + 1,
   }))
-  return (entry.value as { last: number }).last
+  return entry.value.last
 }

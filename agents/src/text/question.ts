@@ -105,7 +105,10 @@ const requiredPatterns: [AnswerKind, RegExp][] = [
   ],
   ['duration', /^(?:for )?(?:how long|wie lange)\b/i],
   ['number', /^(?:how many|what (?:percentage|share|proportion|fraction)|wie ?viele|combien|cuánt[oa]s)\b/i],
-  ['date', /^(?:(?:since |until |by )?when|(?:on |in )?(?:what|which) (?:date|day|year|month)|(?:seit |bis )?wann|quand|cuándo)\b/i],
+  [
+    'date',
+    /^(?:(?:since |until |by )?when|(?:on |in )?(?:what|which) (?:date|day|year|month)|(?:seit |bis )?wann|quand|cuándo)\b/i,
+  ],
   ['person', /^(?:who|whom|whose|wer|wem|wen|qui|quién)\b/i],
   ['trend', /^(?:how|wie)\b.{1,120}\b(?:develop(?:ed|ing)?|evolve[ds]?|chang(?:ed?|ing)|grow(?:n|ing)?|grew|entwickel\w*)\b/i],
 ]
@@ -159,7 +162,9 @@ export function readQuestion(text: string, carried: Term[] = []): Question {
     term.cue = kinds.find((kind) => cueStems.some(([name, words]) => name === kind && words.has(term.stem)))
   }
   const vague = [...terms.values()].every((term) => term.weight < 1)
-  const refersBack = vague || /\b(?:it|its|they|them|their|this|that|these|those|es|sie|er|ihn|ihm|ihr|dies\w*|dabei|dafür|elles?|ils?)\b/i.test(text)
+  const refersBack =
+    vague ||
+    /\b(?:it|its|they|them|their|this|that|these|those|es|sie|er|ihn|ihm|ihr|dies\w*|dabei|dafür|elles?|ils?)\b/i.test(text)
   // What a question is about goes on to the next; what kind of answer it wanted does not.
   const subjects = refersBack ? carried.filter((term) => term.cue === undefined && !terms.has(term.stem)) : []
   for (const term of subjects.slice(0, maxTerms - terms.size))
@@ -242,6 +247,19 @@ const durationCue =
 const recommendationCue =
   /\b(?:recommend\w*|should|must|need(?:s|ed)? to|action items?|next steps?|will (?:be|add|introduce|move)|propos\w+|plan(?:s|ned)? to|lesson|prevent|todo|to-do|sollte\w*|müssen|muss|empfehl\w*|maßnahme\w*)\b/i
 
+const extremeCue =
+  /\b(?:highest|lowest|most(?! of\b)|least|best|worst|largest|biggest|smallest|greatest|longest|shortest|fastest|slowest|cheapest|maximum|minimum|record|top|peak\w*|höchste\w*|niedrigste\w*|meisten?|wenigsten?|größte\w*|kleinste\w*|beste[nrs]?|schlechteste\w*)\b/i
+
+/** "Which region sold most?": wants the one at an end of the scale. */
+export function asksForExtreme(question: string): boolean {
+  return extremeCue.test(question) && !/\bmost (?:important|recent|of)\b/i.test(question)
+}
+
+/** A sentence that places something at an end of the scale: "the best result so far". */
+export function tellsExtreme(sentence: string): boolean {
+  return extremeCue.test(sentence)
+}
+
 /** Whether a sentence has the form that this kind of answer takes. 'definition' and 'place' have no form worth requiring. */
 export function hasAnswerForm(kind: AnswerKind, sentence: string): boolean {
   switch (kind) {
@@ -272,7 +290,7 @@ export function hasAnswerForm(kind: AnswerKind, sentence: string): boolean {
         sentence,
       )
     case 'trend':
-      return /\b(?:rose|risen|ris(?:es|ing)|fell|fallen|falls|falling|grew|grow(?:s|n|ing|th)?|increas\w+|decreas\w+|declin\w+|dropp?\w*|climb\w*|gain\w*|shrank|doubled|tripled|halved|improv\w+|worsen\w+|remain\w+|stayed|stable|unchanged|higher|lower|peak\w*|trend\w*|recover\w*|surg\w+|slump\w*|up|down|stieg\w*|sank\w*|fiel\w*|wuchs\w*|zunahme|rückgang|gestiegen|gesunken|from .{1,40} to)\b/i.test(
+      return /\b(?:rose|risen|ris(?:es|ing)|fell|fallen|falls|falling|grew|grow(?:s|n|ing|th)?|increas\w+|decreas\w+|declin\w+|dropp?\w*|climb\w*|gain\w*|shrank|doubled|tripled|halved|improv\w+|worsen\w+|remain\w+|stayed|stable|unchanged|higher|lower|peak\w*|trend\w*|recover\w*|surg\w+|slump\w*|up|down|stieg\w*|sank\w*|fiel\w*|wuchs\w*|zunahme|rückgang|gestiegen|gesunken|from .{1,40} to|(?:than|as|like) before)\b/i.test(
         sentence,
       )
     case 'comparison':

@@ -1,5 +1,5 @@
 /** Scores sentences against a question and decides whether the question is answered at all. */
-import { type AnswerKind, hasAnswerForm, type Question, type Term } from './question.ts'
+import { type AnswerKind, asksForExtreme, hasAnswerForm, type Question, tellsExtreme, type Term } from './question.ts'
 import type { SpanKind } from './sentences.ts'
 import { derived } from './thesaurus.ts'
 import { contentStems } from './tokens.ts'
@@ -111,9 +111,12 @@ export function rankSentences<C extends Candidate>(
 /** Where some sentences meet all names of the question ("Gold Card"), those that meet a part of them ("Silver Card") are about something else. */
 function fitting<C extends Candidate>(question: Question, all: Scored<C>[]): Scored<C>[] {
   // Who asked "when" wants no sentence without a date.
-  const scored = all.filter((entry) =>
-    question.required.every((kind) => kind === 'trend' || hasAnswerForm(kind, entry.candidate.text)),
+  const formed = (entry: Scored<C>, kind: AnswerKind) => hasAnswerForm(kind, entry.candidate.text)
+  // A development may also be told without one of its usual words, as long as nothing else tells it.
+  const needed = question.required.filter(
+    (kind) => kind !== 'trend' || all.slice(0, 12).filter((entry) => formed(entry, kind)).length > 1,
   )
+  const scored = all.filter((entry) => needed.every((kind) => formed(entry, kind)))
   const names = question.terms.filter((term) => term.named).length
   if (names === 0 || !scored.slice(0, 12).some((entry) => entry.named === names)) return scored
   return scored.filter((entry) => entry.named === names)
@@ -145,7 +148,10 @@ function scoreOf(
   // The right form without any of the subject is a coincidence.
   score += Math.min(forms, 0.3) * Math.min(1, coverage * 1.6)
   const underCue = question.terms.some((term) => term.cue !== undefined && carried(term, heading, '') > 0.7)
-  score += (underCue ? 0.25 : 0.05) / (1 + candidate.position / 2)
+  // The same sentence names the subject and says it in the form that was asked for: that is the answer itself.
+  const direct = own > 0.5 && question.terms.some((term) => term.cue !== undefined && hasAnswerForm(term.cue, candidate.text))
+  score += direct ? 0.3 : (underCue ? 0.25 : 0.05) / (1 + candidate.position / 2)
+  if (asksForExtreme(question.text)) score += tellsExtreme(candidate.text) ? 0.25 : -0.1
   if (summary && /result|finding|conclusion|summary|abstract|fazit|ergebnis/i.test(candidate.heading)) score += 0.2
   if (summary && /method|material|reference|acknowledg|appendix/i.test(candidate.heading)) score -= 0.15
   const words = stems.size
@@ -310,20 +316,24 @@ function overview<C extends Candidate>(read: { candidate: C; stems: Set<string> 
   const counts = countFrequency(read)
   const scored: Scored<C>[] = []
   for (const { candidate, stems } of read) {
-    if (stems.size < 5 || candidate.kind === 'code' || candidate.kind === 'row' || /\?\s*$/.test(candidate.text)) continue
+    if (stems.size < 3 || candidate.kind === 'code' || candidate.kind === 'row' || /\?\s*$/.test(candidate.text)) continue
     let centre = 0
     for (const stem of stems) centre += Math.log1p(counts.of(stem) - 1)
     let score = centre / (6 + stems.size) / Math.log1p(Math.max(2, read.length))
-    score += 0.35 / (1 + candidate.position)
+    score += 0.35 / (1 + candidate.position / 2)
+    // Figures are what a reader takes away; "Author: ..." is not.
+    if (/\d/.test(candidate.text)) score += 0.08
+    if (candidate.kind === 'field' && /^[^:]{1,40}:\s/.test(candidate.text)) score -= 0.4
     if (/summary|conclusion|overview|key|abstract|result|finding|tl;?dr|executive|fazit|zusammenfassung/i.test(candidate.heading))
       score += 0.25
-    if (hasAnswerForm('conclusion', candidate.text)) score += 0.1
+    if (hasAnswerForm('conclusion', candidate.text)) score += 0.05
     if (stems.size > 32) score -= 0.1
+    if (stems.size < 5) score -= 0.1
     if (candidate.kind === 'sentence' && !/[.!?。]\W{0,3}$/.test(candidate.text)) score -= 0.2
     scored.push({ candidate, score, coverage: 1, own: 1, named: 0, stems })
   }
   scored.sort((a, b) => b.score - a.score)
-  const best = diverse(spread(scored), limit, 0.3, 0)
+  const best = diverse(spread(scored), limit, 0.2, 0)
   return { answered: best.length > 0, reason: best.length > 0 ? '' : 'The documents hold no prose to summarise.', best }
 }
 

@@ -6,6 +6,7 @@ const synonymLines = [
   'cause reason trigger root origin ursache grund verursacht verursachte verursachen',
   'cost expense expenditure price fee charge kosten kostet kostete gesamtkosten cout',
   'revenue sales turnover umsatz',
+  'sell sale sales',
   'profit earnings income gewinn',
   'loss deficit verlust',
   'customer client user consumer shopper kunde kunden',

@@ -2,6 +2,7 @@
 export async function run(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args
   switch (command) {
+    case undefined:
     case 'start':
     case 'dev':
       // It takes no options of its own; a question about it is answered with the other commands.

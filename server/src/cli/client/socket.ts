@@ -63,12 +63,12 @@ export async function* follow(connection: Connection, options: FollowOptions = {
     let isOpen = false
     try {
       for await (const event of watchOnce(connection, after, options.types)) {
+        if (!isOpen && attempt > 0) options.onState?.('back')
+        isOpen = true
+        attempt = 0
         if (event.kind === 'open') {
-          isOpen = true
-          // An entry may have come before the acknowledgement; its position is the newer one.
+          // Entries may come before the acknowledgement; their position is the newer one.
           after ??= event.after
-          if (attempt > 0) options.onState?.('back')
-          attempt = 0
           continue
         }
         // Position 0 is for live views only and is not in the log.

@@ -93,9 +93,10 @@ async function printPast(choice: Choice, settings: Settings, terminal: Terminal)
   if (choice.after !== undefined) {
     let after = choice.after
     for (;;) {
-      const { items, head } = await page(after)
+      const { items } = await page(after)
       for (const entry of items) await print(entry, settings, terminal)
-      after = items.at(-1)?.seq ?? Math.max(after, head)
+      // Never the head: it may have moved on since the entries were read.
+      after = items.at(-1)?.seq ?? after
       if (items.length < maxPage || terminal.signal.aborted) return after
     }
   }

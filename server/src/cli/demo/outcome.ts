@@ -69,7 +69,9 @@ export function closingLine({ result, messages, calls }: Outcome, seconds: numbe
         ? `oversight struck out ${struck} of ${count(total, 'sentence')}`
         : `oversight checked ${count(total, 'sentence')} and struck out none`
   const again = messages.redelivered === 0 ? '' : ` (${messages.redelivered} delivered again)`
-  return pc.dim(`${checked}; ${count(messages.sent, 'message')}${again}, ${count(calls.length, 'tool call')}, ${seconds.toFixed(1)} s`)
+  return pc.dim(
+    `${checked}; ${count(messages.sent, 'message')}${again}, ${count(calls.length, 'tool call')}, ${seconds.toFixed(1)} s`,
+  )
 }
 
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`

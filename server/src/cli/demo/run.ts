@@ -36,7 +36,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const closers: (() => unknown)[] = [() => (options.keep ? undefined : rmSync(data, { recursive: true, force: true }))]
   const interrupted = new AbortController()
   const interrupt = () => interrupted.abort(new DemoFailure('The demo was interrupted.'))
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupt)
   try {
     const server = await startServer({
       config: readConfig({
@@ -69,7 +69,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     if (options.keep) out.write(`data kept in ${data}: look at it with CADRE_DATA=${data} npm start\n`)
     return 0
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt)
     for (const close of closers.reverse()) await close()
   }
 }
@@ -92,8 +92,14 @@ async function job(
     say: (text) => board.say(text),
   })
   let goalTask = ''
+  const place = async (id: string) => {
+    const task = await hub.call('tasks.get', { id }).catch(() => undefined)
+    if (task) board.place(id, task.depends_on)
+  }
   const stop = hub.events.watch((entry: LogEntry) => {
     if (entry.subject !== goalTask) board.apply(entry)
+    if (entry.type === 'task.created') void place(entry.subject)
+    tell(entry, board)
     if (options.kill) killer.apply(entry)
   })
   try {
@@ -118,10 +124,23 @@ async function job(
     await settled(hub, killer, signal)
     return { goal: options.goal, documents, skipped, result, ...(await collect(hub, run_id)), kills: killer.kills }
   } catch (error) {
-    throw error instanceof CadreClientError ? new DemoFailure(`The team could not finish: ${error.message}`, { cause: error }) : error
+    throw error instanceof CadreClientError
+      ? new DemoFailure(`The team could not finish: ${error.message}`, { cause: error })
+      : error
   } finally {
     stop()
     board.close()
+  }
+}
+
+/** What shows that nothing is lost and nothing happens twice. */
+function tell(entry: LogEntry, board: Board): void {
+  if (entry.type === 'message.redelivered') {
+    const { message_id, agent } = entry.data as { message_id: string; agent: string }
+    board.say(`↻ message ${message_id} goes to ${agent} again, under the same id`)
+  } else if (entry.type === 'tool.called' && (entry.data as { state: string }).state === 'recalled') {
+    const { tool, executions } = entry.data as { tool: string; executions: number }
+    board.say(`= ${tool} was asked for again and not run again (executions: ${executions})`)
   }
 }
 

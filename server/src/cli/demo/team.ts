@@ -26,8 +26,7 @@ export async function gather(hub: Hub, signal: AbortSignal): Promise<void> {
     const { items: tools } = await hub.tools.list()
     const ready = items.filter((agent) => agent.status === 'idle').length
     if (ready === names.length && tools.length > 0) return
-    if (Date.now() > deadline)
-      throw new DemoFailure(`Only ${ready} of ${names.length} agents came up within ${teamMs / 1000} s.`)
+    if (Date.now() > deadline) throw new DemoFailure(`Only ${ready} of ${names.length} agents came up within ${teamMs / 1000} s.`)
     await new Promise((done) => setTimeout(done, 50))
   }
 }

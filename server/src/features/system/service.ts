@@ -191,8 +191,10 @@ export function makeSystem(parts: SystemParts): System {
     'system.link': async () => ({ url: parts.signInUrl(), expires_at: iso(clock.now() + 600_000) }),
 
     'events.list': async (context, input) => {
+      // Before the read: a cursor set to it must not pass an entry that came in between.
+      const { head } = log
       const rows = await readLog(database, context.tenant, input.after, input.types, input.limit)
-      return { items: rows.map(fromRow), next: rows.at(-1)?.seq ?? input.after, head: log.head }
+      return { items: rows.map(fromRow), next: rows.at(-1)?.seq ?? input.after, head }
     },
 
     'events.watch': async (context, input) => {

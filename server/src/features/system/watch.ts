@@ -80,7 +80,8 @@ export class Watchers {
     }
     this.#active.set(session, end)
     session.onClose.add(end)
-    advance().catch(() => this.stop(session))
+    // After the answer to the request itself: a client takes its first position from there.
+    setImmediate(() => advance().catch(() => this.stop(session)))
   }
 
   stop(session: Session): void {
