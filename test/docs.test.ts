@@ -6,7 +6,7 @@
 //
 // A line `# => text` (`// => text` in TypeScript) says what the output holds, in that order.
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -142,6 +142,8 @@ async function executePage(page: Page): Promise<void> {
   }
 }
 
+const noCurl = spawnSync('curl', ['--version']).status === 0 ? undefined : 'curl is not installed'
+const usesCurl = (page: Page) => page.blocks.some(({ how, language }) => how === 'run' && language === 'bash')
 const executed = (page: Page) => page.blocks.filter(({ how }) => how !== '')
 
 before(() => {
@@ -178,7 +180,11 @@ test('the TypeScript blocks compile', () => {
 const named = new Set(['docs/api.md', 'docs/sdk-guide.md', 'docs/deployment.md'])
 for (const page of pages) {
   if (executed(page).length > 0 && !named.has(page.path))
-    test(`${page.path} does as it says`, { timeout: 90_000 }, () => executePage(page))
+    test(
+      `${page.path} does as it says`,
+      { timeout: 90_000, skip: usesCurl(page) && !process.env['CI'] ? (noCurl ?? false) : false },
+      () => executePage(page),
+    )
 }
 
 verifies(
@@ -191,7 +197,7 @@ verifies(
       await executePage(page)
     }
   },
-  { timeout: 120_000 },
+  { timeout: 120_000, needs: 'curl', skip: noCurl },
 )
 
 // ------------------------------------------------------------------------------------------------------------------ agreement

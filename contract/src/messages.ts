@@ -231,7 +231,7 @@ export const messageOperations = {
     summary: 'Lease messages from an inbox',
     description:
       'For clients without a socket: waits up to `wait_ms` for the first message; each must be acknowledged before its lease ends.',
-    permission: 'messages:read',
+    permission: 'messages:write',
     routes: [{ method: 'POST', path: '/agents/{agent}/inbox/receive' }],
     idempotent: false,
     destructive: false,

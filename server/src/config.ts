@@ -43,7 +43,10 @@ const whole = (min: number, max: number) =>
     .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`))
 
 const schema = z.object({
-  CADRE_HOST: z.string().default('127.0.0.1'),
+  CADRE_HOST: z
+    .string()
+    .transform((host) => host.replace(/^\[(.*)\]$/, '$1'))
+    .default('127.0.0.1'),
   CADRE_PORT: whole(0, 65_535).default(8000),
   CADRE_DATA: z.string().min(1).default('.cadre'),
   CADRE_AUTH: z.enum(['local', 'required']).optional(),

@@ -33,7 +33,7 @@ import { makeMemory } from './features/memory/service.ts'
 import { type Messages, makeMessages } from './features/messages/service.ts'
 import { makeModels } from './features/models/service.ts'
 import { makeSystem } from './features/system/service.ts'
-import { type Tasks, makeTasks } from './features/tasks/service.ts'
+import { type TaskWrite, type Tasks, makeTasks } from './features/tasks/service.ts'
 import { makeTools } from './features/tools/service.ts'
 import { servePages } from './surfaces/pages.ts'
 import { forwardEvents } from './surfaces/push.ts'
@@ -95,11 +95,11 @@ async function compose(
   const random = options.random ?? Math.random
   const newId = makeIds(clock)
   prepareFolder(config.data)
-  const database = openSqlite(config.data)
+  const database = openSqlite(config.data, (cause) => logger.error('what follows a commit failed', { cause }))
   closers.push(() => database.close())
   await migrate(database)
   const { tenant, storeEpoch } = await foundStore(database)
-  const log = await EventLog.open(database, clock)
+  const log = await EventLog.open(database, clock, (cause) => logger.error('a consumer of the log failed', { cause }))
   const directory = await Directory.open(database, clock)
   await directory.ensure(tenant, 'person', 'operator', newId('usr'))
   const system: Principal = await directory.ensure(tenant, 'system', 'cadre', newId('sys'))
@@ -133,8 +133,8 @@ async function compose(
     renewLeases: (agent, leases) => (tasks as Tasks).engine.renew(tenant, agent, leases),
   })
   closers.push(() => agents.close())
-  const checkLease = (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) =>
-    (tasks as Tasks).engine.checkLease(tx, write)
+  const checkLease = (tx: Tx, write: TaskWrite) => (tasks as Tasks).engine.checkLease(tx, write)
+  const mustHold = (tx: Tx, write: TaskWrite) => checkLease(tx, { ...write, mustHold: true })
   messages = await makeMessages({
     database,
     directory,
@@ -163,6 +163,7 @@ async function compose(
     random,
     engine,
     leaseMs: config.leaseMs,
+    logger,
     newId,
   })
   const work = tasks
@@ -173,7 +174,7 @@ async function compose(
     clock,
     newId,
     engine,
-    checkLease: (tx, claim) => checkLease(tx, { task: claim.task_id, lease: claim.lease, caller: claim.caller }),
+    checkLease: (tx, { task_id, ...claim }) => mustHold(tx, { ...claim, task: task_id }),
   })
   closers.push(() => memory.close())
   const artifacts = makeArtifacts({ database, directory, clock, blobs })
@@ -189,7 +190,7 @@ async function compose(
     report: (message, cause) => logger.error(message, { cause }),
   })
   closers.push(() => knowledge.close())
-  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease })
+  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease: mustHold })
   const model = selectModel(modelSettings(config))
   closers.push(() => model.close())
   const models = makeModels({ database, clock, model, checkLease })
@@ -245,7 +246,10 @@ async function compose(
   })
   // Only JSON is parsed; everything else is an upload's stream.
   app.removeContentTypeParser('text/plain')
-  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  app.addContentTypeParser('*', (request, payload, done) => {
+    if (request.routeOptions.config.upload === true || request.headers['content-length'] === '0') done(null, payload)
+    else done(new CadreError('malformed', { reason: 'Send the body with Content-Type: application/json.' }))
+  })
   let ready = true
   serveRest(app, {
     door,
@@ -277,8 +281,10 @@ async function compose(
   closers.push(() => sockets.close())
   await listen(app, config)
   const port = (app.server.address() as AddressInfo).port
-  url = `http://${config.host === '127.0.0.1' || config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host}:${port}`
-  const workerUrl = `http://${config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host}:${port}`
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host
+  const everywhere = config.host === '0.0.0.0' || config.host === '::'
+  url = `http://${everywhere || host === '127.0.0.1' ? 'localhost' : host}:${port}`
+  const workerUrl = `http://${everywhere ? '127.0.0.1' : host}:${port}`
   runner = new Runner({
     database,
     directory,

@@ -47,6 +47,7 @@ export class Access {
   readonly #settings: AccessSettings
   readonly #known = new Map<string, CredentialRow>()
   readonly #links = new Map<string, number>()
+  readonly #revoked = new Set<(id: string) => void>()
 
   constructor(database: Database, directory: Directory, keyring: Keyring, clock: Clock, settings: AccessSettings) {
     this.#database = database
@@ -92,7 +93,7 @@ export class Access {
     const row = parsed ? await this.#credential(parsed[1] as string) : undefined
     if (!row || !this.#keyring.matches(token, row.hash))
       throw new CadreError('unauthenticated', { reason: 'The key is unknown or was revoked.' })
-    return { ...this.#directory.byId(row.principal), role: row.role }
+    return { ...this.#directory.byId(row.principal), role: row.role, credential: row.id }
   }
 
   operator(): Caller {
@@ -119,16 +120,37 @@ export class Access {
     await tx.run(sql`insert into credentials (id, tenant, principal, role, name, hash, created_at)
       values (${id}, ${principal.tenant}, ${principal.id}, ${role}, ${name}, ${this.#keyring.hash(token)}, ${now})`)
     if (role === 'agent') {
-      await tx.run(sql`delete from credentials where tenant = ${principal.tenant} and principal = ${principal.id} and id not in
-        (select id from credentials where tenant = ${principal.tenant} and principal = ${principal.id}
-         order by created_at desc, id desc limit ${maxCredentialsPerAgent})`)
+      const old = await tx.all<{
+        id: string
+      }>(sql`select id from credentials where tenant = ${principal.tenant} and principal = ${principal.id}
+        order by created_at desc, id desc limit 1000 offset ${maxCredentialsPerAgent}`)
+      for (const { id: oldest } of old) await this.#remove(tx, oldest)
     }
     return { id, token }
+  }
+
+  /** Takes every key of a principal back, in the caller's transaction. */
+  async revokeAll(tx: Tx, principal: Principal): Promise<void> {
+    const keys = await tx.all<{ id: string }>(
+      sql`select id from credentials where tenant = ${principal.tenant} and principal = ${principal.id}`,
+    )
+    for (const { id } of keys) await this.#remove(tx, id)
+  }
+
+  /** Called with the id of a key that no longer holds; connections that came with it end. */
+  onRevoked(listener: (id: string) => void): void {
+    this.#revoked.add(listener)
   }
 
   /** Forgets a revoked key at once. */
   forget(id: string): void {
     this.#known.delete(id)
+    for (const listener of this.#revoked) listener(id)
+  }
+
+  async #remove(tx: Tx, id: string): Promise<void> {
+    await tx.run(sql`delete from credentials where id = ${id}`)
+    tx.afterCommit(() => this.forget(id))
   }
 
   /** A code that signs one browser in, once, within ten minutes. */

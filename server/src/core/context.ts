@@ -14,6 +14,8 @@ export interface Principal {
 
 export interface Caller extends Principal {
   readonly role: Role
+  /** Id of the key it came with; a browser's cookie and the local operator have none. */
+  readonly credential?: string
 }
 
 /** A fact to be logged in the transaction that makes it true. */

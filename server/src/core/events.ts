@@ -23,18 +23,20 @@ const insert = `insert into log (seq, tenant, type, schema_version, at, actor, s
 export class EventLog {
   readonly #clock: Clock
   readonly #listeners = new Set<Listener>()
+  readonly #report: (error: unknown) => void
   #seq: number
   #committed: number
 
-  private constructor(clock: Clock, seq: number) {
+  private constructor(clock: Clock, seq: number, report: (error: unknown) => void) {
     this.#clock = clock
+    this.#report = report
     this.#seq = seq
     this.#committed = seq
   }
 
-  static async open(database: Database, clock: Clock): Promise<EventLog> {
+  static async open(database: Database, clock: Clock, report: (error: unknown) => void = () => {}): Promise<EventLog> {
     const row = await database.get<{ seq: number | null }>(sql`select max(seq) as seq from log`)
-    return new EventLog(clock, row?.seq ?? 0)
+    return new EventLog(clock, row?.seq ?? 0, report)
   }
 
   /** Position of the newest committed entry. */
@@ -77,7 +79,13 @@ export class EventLog {
   /** Hands committed entries to the consumers of this process. A consumer that throws must not keep the others from hearing. */
   announce(entries: readonly Entry[]): void {
     for (const entry of entries) if (entry.seq > this.#committed) this.#committed = entry.seq
-    for (const listener of this.#listeners) listener(entries)
+    for (const listener of this.#listeners) {
+      try {
+        listener(entries)
+      } catch (error) {
+        this.#report(error)
+      }
+    }
   }
 
   subscribe(listener: Listener): () => void {

@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import type { Database } from '../drivers/database/port.ts'
 import { sql } from '../drivers/database/sql.ts'
 import type { Access } from './access.ts'
+import { canonicalJson } from './canonical.ts'
 import type { Clock } from './clock.ts'
 import type { Caller, Context, NewEntry, WriteTx } from './context.ts'
 import type { EventLog } from './events.ts'
@@ -207,14 +208,4 @@ function setOwn(target: Record<string, unknown>, field: string, value: unknown):
 /** Same meaning, same hash: object keys are sorted. */
 function canonicalHash(value: unknown): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex')
-}
-
-function canonicalJson(value: unknown): string {
-  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  const entries = Object.entries(value as Record<string, unknown>).filter(([, item]) => item !== undefined)
-  return `{${entries
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`)
-    .join(',')}}`
 }

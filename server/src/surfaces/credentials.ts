@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Credentials } from '../core/access.ts'
 
-const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
+/** Any of these says that somebody else stands between the caller and us. */
+const isProxyHeader = (name: string): boolean =>
+  name === 'forwarded' || name === 'via' || name === 'x-real-ip' || name.startsWith('x-forwarded')
 
 /** What the door needs to know of a request, read from its head alone. */
 export function credentialsOf(request: IncomingMessage): Credentials {
@@ -16,7 +18,7 @@ export function credentialsOf(request: IncomingMessage): Credentials {
     host: headers.host,
     origin: one('origin'),
     fetchSite: one('sec-fetch-site'),
-    forwarded: proxyHeaders.some((name) => headers[name] !== undefined),
+    forwarded: Object.keys(headers).some(isProxyHeader),
     loopback: isLoopback(socket.remoteAddress),
   }
 }

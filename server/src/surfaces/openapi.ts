@@ -56,7 +56,8 @@ export function openapi(version: string): object {
                   schema,
                 }))
               : []),
-            ...(operation.kind === 'command' && !operation.idempotent
+            // Only a durable write answers with a receipt, and only such a write records its key.
+            ...(operation.kind === 'command' && !operation.idempotent && output.properties?.['receipt'] !== undefined
               ? [{ name: 'Idempotency-Key', in: 'header', required: false, schema: { type: 'string', maxLength: 256 } }]
               : []),
           ],

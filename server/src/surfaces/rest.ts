@@ -57,7 +57,7 @@ export function serveRest(app: FastifyInstance, parts: RestParts): void {
         app.route({
           method: route.method,
           url: prefix + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
-          config: { permission: operation.permission },
+          config: { permission: operation.permission, upload: operation.body === 'upload' },
           bodyLimit: operation.name === 'knowledge.add' ? knowledgeBody : operation.name === 'tasks.dag' ? graphBody : jsonBody,
           handler: (request, reply) => handle(operation, parts, request, reply),
         })
@@ -79,6 +79,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Operations have one; pages and documents have none. */
     permission?: string
+    /** Takes a raw body. */
+    upload?: boolean
   }
 }
 
@@ -97,6 +99,8 @@ async function handle(operation: Operation, parts: RestParts, request: FastifyRe
   ) {
     throw new CadreError('malformed', { reason: 'Send a JSON object.' })
   }
+  // A stream that is no upload is an empty body under a foreign content type.
+  const body = isUpload || isStream(request.body) ? null : (request.body as object | null)
   const input = {
     ...(isUpload || operation.body === 'upload' || request.method === 'GET' || request.method === 'DELETE'
       ? coerce(operation, request.query as Record<string, unknown>)
@@ -106,7 +110,7 @@ async function handle(operation: Operation, parts: RestParts, request: FastifyRe
           ...(request.headers['content-type'] !== undefined && { media_type: request.headers['content-type'] }),
           ...coerce(operation, request.query as Record<string, unknown>),
         }
-      : (request.body as object | null)),
+      : body),
     ...(request.params as object),
   }
   const output = await parts.door.invoke(operation.name as OperationName, input, {
@@ -122,6 +126,8 @@ async function handle(operation: Operation, parts: RestParts, request: FastifyRe
   return reply.code(duplicate ? 200 : (operation.status ?? 200)).send(output)
 }
 
+const isStream = (value: unknown): boolean => typeof (value as { pipe?: unknown } | null)?.pipe === 'function'
+
 const isJson = (request: FastifyRequest): boolean =>
   request.headers['content-type']?.split(';', 1)[0]?.trim() === 'application/json'
 
@@ -130,8 +136,12 @@ function idempotencyKey(request: FastifyRequest): string | undefined {
   const header = request.headers['idempotency-key']
   if (typeof header !== 'string' || header === '') return undefined
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header
-  if (key.length > 256)
-    throw new CadreError('invalid_request', {}, { fields: [{ pointer: '/Idempotency-Key', detail: 'At most 256 characters.' }] })
+  if (key.length > 256 || !key.isWellFormed())
+    throw new CadreError(
+      'invalid_request',
+      {},
+      { fields: [{ pointer: '/Idempotency-Key', detail: 'At most 256 characters of well-formed text.' }] },
+    )
   return key
 }
 

@@ -39,6 +39,12 @@ const maxInFlight = 4_096
 const pingMs = 15_000
 const authenticateMs = 10_000
 const closeMs = 2_000
+/** Above this nothing more is read from a client until it has taken what it asked for. */
+const softBuffer = 1024 * 1024
+/** Above this, and not shrinking between two looks, a client is too slow. */
+const hardBuffer = 4 * softBuffer
+const lookMs = 250
+const stuckMs = 30_000
 const heartbeatMs = 10_000
 
 /** Frame type -> operation: every operation by its own name, and by the names the protocol gives it. */
@@ -59,10 +65,13 @@ export function serveSockets(parts: SocketParts): { close(): Promise<void> } {
     handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false),
   })
   const connections = new Set<Connection>()
+  access.onRevoked((credential) => {
+    for (const connection of connections) connection.revoked(credential)
+  })
 
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    if (new URL(request.url ?? '/', 'http://localhost').pathname !== '/ws') return refuse(socket, 404, 'Connect to /ws')
+    if (request.url?.split('?', 1)[0] !== '/ws') return refuse(socket, 404, 'Connect to /ws')
     const credentials = credentialsOf(request)
     access.authenticate(credentials).then(
       (caller) => accept(request, socket, head, caller),
@@ -134,15 +143,19 @@ class Connection {
   #scheduled = false
   /** Frames for the agent wait while its registration is being answered. */
   #held: string[] | undefined
+  /** Of the key given in the head or in agent:register; an agent keeps acting on it after it has registered. */
+  #credential: string | undefined
   #inFlight = 0
   #paused = false
   #alive = true
+  #looking: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
 
   constructor(socket: WebSocket, caller: Caller | undefined, parts: SocketParts) {
     this.#socket = socket
     this.#parts = parts
     this.#caller = caller
+    this.#credential = caller?.credential
     this.#batched = socket.protocol === subprotocol
     const requireCaller = () => this.#requireCaller()
     const become = (next: Caller) => {
@@ -179,6 +192,7 @@ class Connection {
     socket.on('error', () => socket.terminate())
     socket.on('close', () => {
       clearTimeout(this.#deadline)
+      clearTimeout(this.#looking)
       this.#abort.abort()
       parts.sessions.end(this.#session)
     })
@@ -188,6 +202,12 @@ class Connection {
     if (!this.#alive) return this.#socket.terminate()
     this.#alive = false
     this.#socket.ping()
+  }
+
+  /** The key this connection came with no longer holds. */
+  revoked(credential: string): void {
+    if (this.#credential === credential || this.#caller?.credential === credential)
+      this.close(closeCodes.unauthorised, 'The key was revoked')
   }
 
   drain(): void {
@@ -283,6 +303,7 @@ class Connection {
     if (typeof token !== 'string')
       throw new CadreError('invalid_request', {}, { fields: [{ pointer: '/token', detail: 'Send the key as text.' }] })
     this.#caller = await this.#parts.access.fromToken(token)
+    this.#credential = this.#caller.credential
     clearTimeout(this.#deadline)
     return this.#parts.door.invoke('system.whoami', {}, { caller: this.#caller })
   }
@@ -302,6 +323,7 @@ class Connection {
       idempotencyKey: frame.key,
     })
     clearTimeout(this.#deadline)
+    this.#credential = caller.credential
     this.#caller = { ...directory.agent(caller.tenant, agent.id), role: 'agent' }
     this.#session.mode = credits === undefined ? 'plain' : 'leased'
     this.#session.credits = credits ?? 0
@@ -342,7 +364,7 @@ class Connection {
         this.#inFlight -= 1
         if (this.#paused && this.#inFlight < maxInFlight / 2) {
           this.#paused = false
-          this.#socket.resume()
+          if (!this.#looking) this.#socket.resume()
         }
       })
   }
@@ -377,6 +399,34 @@ class Connection {
     setImmediate(() => this.#flush())
   }
 
+  /** A client that does not take what it is sent is no longer read from, and in the end closed. Nothing of it is lost: it resumes. */
+  #watchPressure(): void {
+    if (this.#looking) return
+    this.#socket.pause()
+    const since = performance.now()
+    let before = this.#socket.bufferedAmount
+    const look = () => {
+      this.#looking = undefined
+      const amount = this.#socket.bufferedAmount
+      if (amount < softBuffer / 2) {
+        if (!this.#paused) this.#socket.resume()
+        return
+      }
+      if ((amount > hardBuffer && amount >= before) || performance.now() - since > stuckMs) {
+        // Its buffer would hold back a close frame too, so a client that reads nothing is cut off.
+        this.#socket.close(closeCodes.slow_consumer, 'Too slow')
+        const cut = setTimeout(() => this.#socket.terminate(), lookMs)
+        cut.unref()
+        return
+      }
+      before = amount
+      this.#looking = setTimeout(look, lookMs)
+      this.#looking.unref()
+    }
+    this.#looking = setTimeout(look, lookMs)
+    this.#looking.unref()
+  }
+
   #flush(): void {
     this.#scheduled = false
     if (this.#queue.length === 0) return
@@ -384,10 +434,12 @@ class Connection {
     this.#queue = []
     this.#queued = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    if (!this.#batched) {
-      for (const frame of frames) this.#socket.send(frame)
-      return
-    }
+    if (this.#batched) this.#sendBatched(frames)
+    else for (const frame of frames) this.#socket.send(frame)
+    if (this.#socket.bufferedAmount > softBuffer) this.#watchPressure()
+  }
+
+  #sendBatched(frames: readonly string[]): void {
     let batch: string[] = []
     let size = 2
     const send = () => {
@@ -416,7 +468,8 @@ function withData(frame: Frame): Frame {
 function isFrame(value: unknown): value is Frame {
   if (typeof value !== 'object' || value === null) return false
   const { type, id, key, trace } = value as Record<string, unknown>
-  const text = (field: unknown, max: number) => field === undefined || (typeof field === 'string' && field.length <= max)
+  const text = (field: unknown, max: number) =>
+    field === undefined || (typeof field === 'string' && field.length <= max && field.isWellFormed())
   return (
     typeof type === 'string' &&
     type.length <= 128 &&

@@ -17,7 +17,7 @@ interface Member {
 /**
  * Opens or creates the store in `folder` (`:memory:` keeps it in memory). Throws a sentence when another process holds the folder.
  */
-export function openSqlite(folder: string): Database {
+export function openSqlite(folder: string, report: (error: unknown) => void = () => {}): Database {
   const inMemory = folder === ':memory:'
   const lock = inMemory ? undefined : holdFolder(folder)
   const path = inMemory ? ':memory:' : join(folder, 'cadre.db')
@@ -63,7 +63,14 @@ export function openSqlite(folder: string): Database {
       for (const member of group) member.reject(asCadreError(error))
       return
     }
-    for (const callback of callbacks) callback()
+    // The commit stands: a callback that fails must not keep the others, or the callers, from hearing of it.
+    for (const callback of callbacks) {
+      try {
+        callback()
+      } catch (error) {
+        report(error)
+      }
+    }
     for (const settle of settled) settle()
   }
 
@@ -243,10 +250,17 @@ function settle<T>(run: () => T): Promise<T> {
   }
 }
 
-/** SQLITE_FULL is the one storage failure a client can act on; the rest stay internal. */
+/** Primary result codes that say the store cannot write at the moment: busy, locked, read-only, input or output, cannot open. */
+const unavailableCodes = new Set([5, 6, 8, 10, 14])
+
 function asCadreError(error: unknown): unknown {
   const code = (error as { errcode?: number } | null)?.errcode
-  return code === 13 ? new CadreError('storage_full', {}, { cause: error }) : error
+  if (code === undefined) return error
+  const primary = code & 0xff
+  if (primary === 13) return new CadreError('storage_full', {}, { cause: error })
+  return unavailableCodes.has(primary)
+    ? new CadreError('unavailable', { reason: 'The store cannot be written at the moment; try again.' }, { cause: error })
+    : error
 }
 
 /** The kernel drops the lock with the process, so a killed server never leaves the folder locked. */

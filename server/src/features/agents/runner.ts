@@ -94,10 +94,10 @@ export class Runner {
     child.stdin.write(
       `${JSON.stringify({ url: url(), token, name: principal.name, type: agent.type_key, capabilities: agent.capabilities, concurrency: agent.concurrency, metadata: agent.metadata })}\n`,
     )
-    child.on('error', (cause) => logger.error('a worker could not be started', { agent: principal.name, cause }))
-    child.on('exit', (code, signal) => {
+    const ended = (code: number | null, signal: NodeJS.Signals | null) => {
+      if (worker.process !== child) return
       worker.process = undefined
-      if (this.#closed || !worker.wanted) return
+      if (this.#closed || !worker.wanted || agent.desired !== 'running') return
       if (clock.now() - startedAt > steadyMs) worker.crashes = 0
       const wait = Math.min(this.#parts.restartMs * 2 ** worker.crashes, maxRestartMs)
       worker.crashes += 1
@@ -106,7 +106,15 @@ export class Runner {
       this.#record(agent, child.pid ?? 0, exit, wait).catch((cause: unknown) =>
         logger.error('a worker exit could not be recorded', { cause }),
       )
-      worker.cancelRestart = clock.after(wait, () => this.#start(agent))
+      worker.cancelRestart = clock.after(wait, () => {
+        if (agent.desired === 'running') this.#start(agent)
+      })
+    }
+    child.on('exit', ended)
+    child.on('error', (cause) => {
+      logger.error('a worker could not be started', { agent: principal.name, cause })
+      // A process that never came to be has no exit of its own.
+      if (child.pid === undefined) ended(null, null)
     })
   }
 

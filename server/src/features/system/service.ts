@@ -83,8 +83,11 @@ export function makeSystem(parts: SystemParts): System {
     }
   })
   let cancelPurge = clock.after(purgeEvery, purge)
+  async function purgeAll() {
+    while ((await database.transaction((tx) => purgeIdempotency(tx, clock.now() - keepKeys))) > 0);
+  }
   function purge() {
-    void database.transaction((tx) => purgeIdempotency(tx, clock.now() - keepKeys)).catch(() => undefined)
+    void purgeAll().catch(() => undefined)
     cancelPurge = clock.after(purgeEvery, purge)
   }
 

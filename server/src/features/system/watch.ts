@@ -46,16 +46,18 @@ export class Watchers {
         while (dirty && !ended) {
           if (session.buffered() > maxBuffered) {
             // A slow follower waits; its cursor keeps its place.
+            cancelRetry()
             cancelRetry = clock.after(retryMs, () => void advance())
             return
           }
           dirty = false
+          const { head } = log
           const { entries, last } = await read(tenant, cursor, types, pageSize)
           for (const entry of entries) if (!ended) session.send(JSON.stringify({ type: 'event', data: entry }))
           if (last > cursor) {
             cursor = last
             dirty = true
-          }
+          } else if (head > cursor) cursor = head
         }
       } finally {
         reading = false

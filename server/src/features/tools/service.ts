@@ -5,6 +5,7 @@
  */
 import { CadreError, type Receipt } from '@cadre/contract'
 import { z } from 'zod'
+import { canonicalJson } from '../../core/canonical.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
@@ -46,11 +47,6 @@ export interface Tools {
 
 type Ended = { result: unknown } | { error: string } | { lost: string }
 
-interface Running {
-  provider: number
-  done: Promise<CallRow>
-}
-
 const maxResultBytes = 1024 * 1024
 const everyone = 0
 
@@ -59,7 +55,8 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
   await database.transaction((tx) => abandonCalls(tx))
   /** Invocations whose provider works on them now. */
   const invocations = new Map<string, { provider: number; settle: (ended: Ended) => void }>()
-  const running = new Map<string, Running>()
+  /** Calls under way, by what they are claimed under. */
+  const running = new Map<string, Promise<CallRow>>()
   sessions.onReleased((session) => {
     for (const invocation of invocations.values()) {
       if (invocation.provider === session.agent) invocation.settle({ lost: 'its provider went away' })
@@ -111,7 +108,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
       throw new CadreError('forbidden', { reason: `Tool ${row.name} is offered by another agent.` })
   }
 
-  async function requireGrant(tx: Tx, context: Context, row: ToolRow): Promise<void> {
+  async function requireGrant(tx: Reader, context: Context, row: ToolRow): Promise<void> {
     if (context.caller.role !== 'agent' || row.provider === context.caller.id) return
     const grant = await grantFor(tx, context.tenant, row.name, context.caller.id)
     if (!grant)
@@ -202,6 +199,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
     context: Context,
     tool: ToolRow,
     input: { key: string; arguments: string; task: string | undefined; lease: string | undefined },
+    joins: boolean,
   ) {
     return context.write(
       async (tx) => {
@@ -230,14 +228,11 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
               started_at: now,
               ended_at: null,
             }
-        if (prior && prior.arguments !== input.arguments) throw new CadreError('idempotency_conflict', { key: input.key })
-        const inFlight = running.get(runningKey(asked))
-        const recall = prior?.state === 'succeeded' || inFlight !== undefined
+        if (prior && canonicalJson(JSON.parse(prior.arguments)) !== canonicalJson(JSON.parse(input.arguments)))
+          throw new CadreError('idempotency_conflict', { key: input.key })
+        const recall = prior?.state === 'succeeded' || joins
         const unknown =
-          prior !== undefined &&
-          inFlight === undefined &&
-          tool.once === 1 &&
-          (prior.state === 'unknown' || prior.state === 'started')
+          prior !== undefined && !joins && tool.once === 1 && (prior.state === 'unknown' || prior.state === 'started')
         if (!recall && !unknown && sessions.forAgent(tool.provider) === undefined) {
           throw new CadreError('unavailable', { reason: `The provider of ${tool.name} is offline; the call was not made.` })
         }
@@ -323,24 +318,43 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
     // The ledger is this operation's idempotency: its key is the call's, so no other record is written.
     'tools.call': async (context, input) => {
       const tool = await find(database, context, input.name)
-      const key = input.key ?? context.idempotencyKey ?? parts.newId('key')
+      // The right to call comes before a look at what is called with.
+      await requireGrant(database, context, tool)
       checkArguments(tool, input.arguments)
+      const key = input.key ?? context.idempotencyKey ?? parts.newId('key')
       const text = serialise(input.arguments, 'arguments', maxResultBytes)
-      const { row, recall, unknown } = await claim(context, tool, {
-        key,
-        arguments: text,
-        task: input.task_id,
-        lease: input.lease,
-      })
-      if (unknown) throw new CadreError('outcome_unknown', { tool: tool.name, key })
-      const inFlight = running.get(runningKey(row))
-      if (recall && inFlight === undefined) return viewCall(row)
-      const done = inFlight?.done ?? execute(context, tool, row, input.timeout_ms).finally(() => running.delete(runningKey(row)))
-      if (!inFlight) running.set(runningKey(row), { provider: tool.provider, done })
-      const call = await done
-      if (call.state === 'failed') throw new CadreError('tool_failed', { reason: call.error ?? 'unknown', tool: tool.name, key })
-      if (call.state === 'unknown') throw new CadreError('outcome_unknown', { tool: tool.name, key })
-      return viewCall({ ...call, attempts: Math.max(call.attempts, row.attempts) })
+      const slot = JSON.stringify([context.tenant, tool.name, key])
+      const inFlight = running.get(slot)
+      // Taken before anything is awaited: a second call of the same turn finds it and waits with the first.
+      const own = inFlight ? undefined : Promise.withResolvers<CallRow>()
+      if (own) {
+        own.promise.catch(() => undefined)
+        running.set(slot, own.promise)
+      }
+      try {
+        const claimed = await claim(
+          context,
+          tool,
+          { key, arguments: text, task: input.task_id, lease: input.lease },
+          inFlight !== undefined,
+        )
+        if (claimed.unknown) throw new CadreError('outcome_unknown', { tool: tool.name, key })
+        const call = inFlight
+          ? await inFlight
+          : claimed.recall
+            ? claimed.row
+            : await execute(context, tool, claimed.row, input.timeout_ms)
+        own?.resolve(call)
+        if (call.state === 'failed')
+          throw new CadreError('tool_failed', { reason: call.error ?? 'unknown', tool: tool.name, key })
+        if (call.state === 'unknown') throw new CadreError('outcome_unknown', { tool: tool.name, key })
+        return viewCall({ ...call, attempts: Math.max(call.attempts, claimed.row.attempts) })
+      } catch (error) {
+        own?.reject(error)
+        throw error
+      } finally {
+        if (own) running.delete(slot)
+      }
     },
 
     'tools.calls': async (context, input) => {
@@ -364,11 +378,19 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
   return { handlers }
 }
 
-const runningKey = (row: Pick<CallRow, 'tenant' | 'tool' | 'key'>): string => JSON.stringify([row.tenant, row.tool, row.key])
-
-/** A tool may declare its arguments as JSON Schema; an unreadable schema is refused when it is registered. */
+/**
+ * A tool may declare its arguments as JSON Schema; an unreadable schema is refused when it is registered, and so is one with regular
+ * expressions: an agent's `^(a+)+$` held the whole process for half a minute over 29 letters.
+ */
 function argumentSchema(schema: Record<string, unknown>): z.ZodType | undefined {
   if (Object.keys(schema).length === 0) return undefined
+  if (hasPattern(schema)) {
+    throw new CadreError(
+      'invalid_request',
+      {},
+      { fields: [{ pointer: '/input_schema', detail: 'Schemas may not use pattern, patternProperties or propertyNames.' }] },
+    )
+  }
   try {
     return z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0])
   } catch (cause) {
@@ -378,6 +400,18 @@ function argumentSchema(schema: Record<string, unknown>): z.ZodType | undefined 
       { cause, fields: [{ pointer: '/input_schema', detail: 'Give a JSON Schema of the arguments.' }] },
     )
   }
+}
+
+function hasPattern(node: unknown): boolean {
+  if (typeof node !== 'object' || node === null) return false
+  if (Array.isArray(node)) return node.some(hasPattern)
+  const { properties, $defs, definitions, ...rest } = node as Record<string, unknown>
+  if ('pattern' in rest || 'patternProperties' in rest || 'propertyNames' in rest) return true
+  // Under these the keys are names of the tool's own, and `pattern` is as good a name as any.
+  const named = [properties, $defs, definitions].flatMap((group) =>
+    typeof group === 'object' && group !== null ? Object.values(group) : [],
+  )
+  return [...named, ...Object.values(rest)].some(hasPattern)
 }
 
 function checkArguments(tool: ToolRow, given: Record<string, unknown>): void {

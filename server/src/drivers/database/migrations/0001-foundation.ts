@@ -39,16 +39,21 @@ export const foundation = (dialect: Dialect): readonly string[] => [
      metadata text not null, last_seen integer, created_at integer not null, primary key (tenant, id))`,
   `create index agents_type on agents (tenant, type_key, status)`,
 
-  // state: 0 ready, 1 leased. Rows leave when acknowledged, dead or expired, so the table stays as small as the backlog.
+  // state: 0 ready, 1 leased, 2 behind another of its sender and conversation. Rows leave when acknowledged, dead or expired, so the
+  // table stays as small as the backlog.
   `create table inbox (
      tenant integer not null, agent integer not null, priority integer not null, seq integer not null, state integer not null,
      attempt integer not null, lease_until integer, available_at integer not null, conversation text, sender integer not null,
      expires_at integer, errors text, primary key (tenant, agent, priority, seq)) ${dialect.clustered}`,
-  // Asked on every lease: is an earlier message of the same sender and conversation still unacknowledged here?
+  // What may be handed out, without a walk past what waits behind it: 10,000 messages of one conversation cost 10,000 steps each without.
+  // Rows that are inserted leased never enter it.
+  `create index inbox_ready on inbox (tenant, agent, state, priority, seq) where state = 0`,
+  // Asked when a message of a conversation comes and when one leaves: who is next of the same sender here?
   `create index inbox_conversation on inbox (tenant, agent, conversation, sender, seq) where conversation is not null`,
   `create table dead_letters (
      tenant integer not null, agent integer not null, seq integer not null, priority integer not null, attempts integer not null,
      reason text not null, errors text not null, at integer not null, primary key (tenant, agent, seq))`,
+  `create index dead_letters_seq on dead_letters (tenant, seq, agent)`,
   `create table subscriptions (tenant integer not null, agent integer not null, pattern text not null, primary key (tenant, agent, pattern))`,
 
   `create table tasks (
@@ -57,13 +62,20 @@ export const foundation = (dialect: Dialect): readonly string[] => [
      capabilities text not null, assign_to integer, assignee integer, waiting_for integer not null, depends_on text not null, parent text, run text, run_name text, key text,
      input text not null, requirements text not null, result text not null, error text, attempt integer not null, max_retries integer not null,
      token integer not null, lease_ms integer, lease_until integer, available_at integer, due_date integer, created_at integer not null,
-     started_at integer, updated_at integer not null, completed_at integer, artifacts text not null, metadata text not null,
+     taken_at integer, started_at integer, updated_at integer not null, completed_at integer, artifacts text not null, metadata text not null,
      primary key (tenant, id))`,
   // The three questions the engine asks, each answered from its own index: what is ready, whose lease ends, what wakes up.
   `create index tasks_ready on tasks (tenant, priority, id) where state = 'ready'`,
   `create index tasks_lease on tasks (lease_until) where lease_until is not null`,
   `create index tasks_wake on tasks (available_at) where state = 'scheduled'`,
-  `create index tasks_assignee on tasks (tenant, assignee, state)`,
+  // What an agent may claim although nobody is asked for, and what it holds.
+  `create index tasks_open on tasks (tenant, priority, id) where state = 'ready' and assign_to is null and agent_type is null and capabilities = '[]'`,
+  `create index tasks_held on tasks (tenant, assignee) where state in ('assigned', 'running', 'input_required', 'auth_required')`,
+  // One for each way of listing, in the order of the list: among 200,000 tasks a rare state took 54 ms without its index.
+  `create index tasks_state on tasks (tenant, state, id)`,
+  `create index tasks_assignee on tasks (tenant, assignee, id)`,
+  `create index tasks_type on tasks (tenant, type, id)`,
+  `create index tasks_creator on tasks (tenant, creator, id)`,
   `create index tasks_run on tasks (tenant, run, id) where run is not null`,
   `create index tasks_parent on tasks (tenant, parent, id) where parent is not null`,
   `create table task_dependencies (tenant integer not null, task text not null, depends_on text not null, primary key (tenant, task, depends_on))`,
