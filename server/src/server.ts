@@ -9,13 +9,13 @@ import fastify from 'fastify'
 import type { Config } from './config.ts'
 import { prepareFolder } from './config.ts'
 import { Access } from './core/access.ts'
-import { type Clock, makeIds, systemClock } from './core/clock.ts'
+import { type Clock, makeIds, randomHex, systemClock } from './core/clock.ts'
 import type { Caller, Principal } from './core/context.ts'
 import { Directory } from './core/directory.ts'
 import { EventLog } from './core/events.ts'
 import { type Handlers, makeDoor } from './core/invoke.ts'
 import { type Logger, makeLogger } from './core/logger.ts'
-import { Secret, makeKeyring, newServerSecret, randomToken } from './core/secrets.ts'
+import { Secret, makeKeyring, newServerSecret } from './core/secrets.ts'
 import { Sessions } from './core/sessions.ts'
 import { openFsBlobs } from './drivers/blob/fs.ts'
 import { migrate } from './drivers/database/migrate.ts'
@@ -109,7 +109,7 @@ async function compose(
   const blobFolder = config.data === ':memory:' ? temporaryFolder(closers) : join(config.data, 'blobs')
   const blobs = await openFsBlobs({ folder: blobFolder })
 
-  const newTrace = () => `00-${hex(16)}-${hex(8)}-01`
+  const newTrace = () => `00-${randomHex(16)}-${randomHex(8)}-01`
   let handlers: Handlers | undefined
   const door = makeDoor(
     { database, log, access, clock, keyring, logger, storeEpoch, newTrace, validateOutput: options.validateOutput ?? false },
@@ -353,7 +353,7 @@ async function listen(app: ReturnType<typeof fastify>, config: Config): Promise<
 async function foundStore(database: Database): Promise<{ tenant: number; storeEpoch: string }> {
   return database.transaction(async (tx) => {
     await tx.run(sql`insert into tenants (id, name) values (1, ${tenantName}) on conflict do nothing`)
-    await tx.run(sql`insert into meta (key, value) values ('store_epoch', ${hex(4)}) on conflict do nothing`)
+    await tx.run(sql`insert into meta (key, value) values ('store_epoch', ${randomHex(4)}) on conflict do nothing`)
     const row = await tx.get<{ value: string }>(sql`select value from meta where key = 'store_epoch'`)
     return { tenant: 1, storeEpoch: (row as { value: string }).value }
   })
@@ -390,5 +390,3 @@ function modelSettings(config: Config): Parameters<typeof selectModel>[0] {
     preferred,
   }
 }
-
-const hex = (bytes: number): string => Buffer.from(randomToken(bytes), 'base64url').toString('hex')

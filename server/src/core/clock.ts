@@ -58,6 +58,7 @@ async function turns(count: number): Promise<void> {
 }
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+const hexBytes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const pool = new Uint8Array(4096)
 let used = pool.length
 
@@ -85,6 +86,13 @@ export function makeIds(clock: Clock): (prefix: string) => string {
   }
 }
 
+/** Random bytes in hex, from the pool: a trace for every message must not cost a system call. */
+export function randomHex(bytes: number): string {
+  let text = ''
+  for (let index = 0; index < bytes; index++) text += hexBytes[randomByte()] as string
+  return text
+}
+
 /** Fixed width, so that the text sorts like the number. */
 export function base32(value: number, width: number): string {
   let text = ''
@@ -102,5 +110,15 @@ export function fromBase32(text: string): number {
   return value
 }
 
-export const iso = (ms: number): string => new Date(ms).toISOString()
+// Neighbouring messages share their millisecond, and printing it took over a percent of a busy server.
+let lastMs = Number.NaN
+let lastIso = ''
+export function iso(ms: number): string {
+  if (ms !== lastMs) {
+    lastIso = new Date(ms).toISOString()
+    lastMs = ms
+  }
+  return lastIso
+}
+
 export const isoOrNull = (ms: number | null | undefined): string | null => (ms === null || ms === undefined ? null : iso(ms))

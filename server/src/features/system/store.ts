@@ -12,23 +12,40 @@ export interface LogRow {
   trace: string | null
   body: string
   kind: string | null
+  meta: string | null
 }
 
-/** Whole rows: a message is its log entry and is shown from it. */
-export const readLog = (
+const rowsPerRead = 64
+const maxPageChars = 2 * 1024 * 1024
+
+/** Whole rows: a message is its log entry and is shown from it. A page ends early when its entries are large, after one at least. */
+export async function readLog(
   database: Database,
   tenant: number,
   after: number,
   types: readonly string[] | undefined,
   limit: number,
-): Promise<LogRow[]> =>
-  database.all<LogRow>(
-    sql`select * from log ${sql.where([
-      sql`seq > ${after}`,
-      sql`tenant = ${tenant}`,
-      types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
-    ])} order by seq limit ${limit}`,
-  )
+): Promise<LogRow[]> {
+  const page: LogRow[] = []
+  let chars = 0
+  while (page.length < limit) {
+    const wanted = Math.min(rowsPerRead, limit - page.length)
+    const rows = await database.all<LogRow>(
+      sql`select * from log ${sql.where([
+        sql`seq > ${page.at(-1)?.seq ?? after}`,
+        sql`tenant = ${tenant}`,
+        types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
+      ])} order by seq limit ${wanted}`,
+    )
+    for (const row of rows) {
+      chars += row.body.length + (row.meta?.length ?? 0)
+      if (page.length > 0 && chars > maxPageChars) return page
+      page.push(row)
+    }
+    if (rows.length < wanted) break
+  }
+  return page
+}
 
 export interface KeyRow {
   id: string
