@@ -69,15 +69,15 @@ export function inventoryOf(document: LoadedDocument): InventoryEntry {
   return { document: document.document, kind: document.kind, characters: document.text.length, tables }
 }
 
-export function researchAll(questions: Question[], passages: Passage[], headingOf?: ExtractOptions['headingOf']): Answer[] {
+function researchAll(questions: Question[], passages: Passage[], headingOf?: ExtractOptions['headingOf']): Answer[] {
   return questions.map((question) => {
     const limit =
       question.overview || question.sides.length > 0 || question.kinds.includes('conclusion') ? 10 : questions.length > 1 ? 5 : 8
-    const { answered, reason, evidence } = extractEvidence(question, narrowPassages(question, passages), {
+    const { answered, reason, evidence, orders } = extractEvidence(question, narrowPassages(question, passages), {
       limit,
       ...(headingOf === undefined ? {} : { headingOf }),
     })
-    return { question, answered, reason, evidence }
+    return { question, answered, reason, evidence, orders }
   })
 }
 

@@ -4,7 +4,8 @@ import { contentStems } from '../text/tokens.ts'
 import { meansSame } from '../text/thesaurus.ts'
 import { type Column, describeColumns, numbersOf } from './columns.ts'
 import { parseCsv } from './csv.ts'
-import { type Finding, findingsOf } from './findings.ts'
+import type { Finding } from './finding.ts'
+import { findingsOf } from './findings.ts'
 import { jsonLinesTable, jsonTables } from './json.ts'
 import { lookupFindings } from './lookup.ts'
 import { markdownTables } from './markdown-table.ts'
@@ -75,7 +76,7 @@ function tableFindings(table: Table, index: number, goal: string, focus: string[
 }
 
 /** The columns whose names the goal speaks of, in the order of the table. */
-export function goalColumns(table: Table, goal: string): string[] {
+function goalColumns(table: Table, goal: string): string[] {
   const wanted = contentStems(goal)
   return table.columns.filter((name) =>
     contentStems(name.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/[_-]+/g, ' ')).some((stem) =>

@@ -62,7 +62,7 @@ test('records agree with csv-parse, and their ranges with the text', () => {
           trim: false,
           record_delimiter: newline,
           skip_empty_lines: false,
-        }) as string[][]
+        })
         assert.deepEqual(
           mine.map((row) => row.cells),
           theirs,
@@ -231,4 +231,26 @@ test('numbers are written one way', () => {
     ['1,234,567.9', '0.00123', '1,200', '-5.5', '2,500.5'],
   )
   assert.equal(percent(0.125), '+12.5%')
+})
+
+test('a column that numbers the rows is no measure, and even dates beside it are the axis of a series', () => {
+  const rows = Array.from({ length: 8 }, (_, at) => `${35 + at},2025-09-${String(1 + at).padStart(2, '0')},${100 + at * 3}`)
+  const report = analyseDocument('orders.csv', `week,start,orders\n${rows.join('\n')}\n`)
+  assert.deepEqual(
+    report.columns.map((column) => column.kind),
+    ['id', 'time', 'number'],
+  )
+  assert.match(report.trends[0]?.text ?? '', /^Orders rose from 100 in 2025-09-01 to 121 in 2025-09-08/)
+})
+
+test('amounts of unlike things in one column are not compared', () => {
+  const report = analyseDocument('fees.md', '| Fee | Amount |\n|---|---|\n| Annual | $95 |\n| Interest | 19% |\n| Late | $25 |\n')
+  assert.deepEqual(allFindings(report), [])
+})
+
+test('one value off an otherwise exact line is an outlier', () => {
+  assert.deepEqual(robustScores([5, 5, 5, 5]), [0, 0, 0, 0])
+  const scores = robustScores([5, 5, 5, 5, 5, 5, 5, 90])
+  assert.ok((scores[7] ?? 0) > 3.5)
+  assert.equal(scores[0], 0)
 })

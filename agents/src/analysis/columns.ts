@@ -58,11 +58,11 @@ function describeColumn(table: Table, name: string, index: number): Column {
   const european =
     cells.some((cell) => /\d\.\d{3},\d/.test(cell)) ||
     (cells.some((cell) => /^-?\d+,\d{1,2}$/.test(cell)) && !cells.some((cell) => /\d\.\d{1,2}$/.test(cell)))
-  if (share((cell) => !Number.isNaN(cellNumber(cell, european))) > 0.8) {
+  if (!mixedUnits(cells) && share((cell) => !Number.isNaN(cellNumber(cell, european))) > 0.8) {
     const unit = commonUnit(cells)
     const level =
       unit === '%' ||
-      /rate|ratio|percent|pct|%|price|preis|avg|average|mean|median|score|temp|age\b|index|margin|latency|response|per[_ ]|share|rating|level|quote|anteil|p\d\d\b|_ms\b|uptime|utili[sz]ation|load|weight|height|speed|salary|wage|gehalt|lohn|duration|year/i.test(
+      /rate|ratio|percent|pct|%|price|preis|avg|average|mean|median|score|temp|age\b|index|margin|latency|response|per[_ ]|share|rating|level|quote|anteil|p\d\d\b|_ms\b|uptime|utili[sz]ation|load|weight|height|speed|salary|wage|gehalt|lohn|duration|year|yield|efficien|accura|pressure|humidity|voltage|density|concentration/i.test(
         name,
       )
     return { ...base, kind: 'number', unit: european ? `,${unit}` : unit, additive: !level }
@@ -99,6 +99,12 @@ function commonUnit(cells: string[]): string {
   for (const unit of ['%', '$', '€', '£', '¥'])
     if (cells.filter((cell) => cell.includes(unit)).length > cells.length / 2) return unit
   return ''
+}
+
+/** A list of unlike things ("annual fee: $95, interest: 19 %"): its numbers cannot be compared with each other. */
+function mixedUnits(cells: string[]): boolean {
+  const percents = cells.filter((cell) => cell.includes('%')).length
+  return percents > 0 && percents < cells.length * 0.9 && cells.some((cell) => /[$€£¥]|\b(?:USD|EUR|GBP|CHF)\b/.test(cell))
 }
 
 /** "$1,234.50", "(45)", "12 %", "1.234,56" with `european` set. NaN for anything that is more than a number and its sign. */

@@ -2,7 +2,8 @@
 import { comparedSides } from '../text/question.ts'
 import { contentStems, fold, tokenize } from '../text/tokens.ts'
 import { describeColumns, numbersOf, readableName } from './columns.ts'
-import { type Finding, groupsOf } from './findings.ts'
+import type { Finding } from './finding.ts'
+import { groupsOf } from './groups.ts'
 import type { Table } from './table.ts'
 import { amount, capital, percent } from './wording.ts'
 

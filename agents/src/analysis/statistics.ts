@@ -94,11 +94,14 @@ export function normalCdf(z: number): number {
   return z >= 0 ? 1 - tail : tail
 }
 
-/** Robust z scores by the median absolute deviation; all zero when more than half of the values are equal. */
+/** Robust z scores by the median absolute deviation, or by the mean one when more than half of the values are equal. */
 export function robustScores(values: number[]): number[] {
   const middle = median(values)
-  const deviation = median(values.map((value) => Math.abs(value - middle)))
-  return values.map((value) => (deviation === 0 ? 0 : (0.6745 * (value - middle)) / deviation))
+  const away = values.map((value) => Math.abs(value - middle))
+  const deviation = median(away)
+  // Where more than half are the same, the median distance is nothing: the mean one, scaled alike for a normal distribution, stands in.
+  const unit = deviation === 0 ? (1.253314 * away.reduce((sum, value) => sum + value, 0)) / values.length : deviation / 0.6745
+  return values.map((value) => (unit === 0 ? 0 : (value - middle) / unit))
 }
 
 export function pearson(x: number[], y: number[]): number {

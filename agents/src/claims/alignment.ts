@@ -11,7 +11,7 @@ const maxClaim = 200
 const maxStated = 400
 
 /** The differences inside the shared part, or undefined when too little is shared for the order to mean anything. */
-export function editsOf(claim: Reading, source: Reading): Edit[] | undefined {
+function editsOf(claim: Reading, source: Reading): Edit[] | undefined {
   const a = claim.tokens.slice(0, maxClaim)
   const b = source.tokens.slice(0, maxStated)
   if (a.length < 5) return undefined

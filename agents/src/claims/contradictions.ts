@@ -82,7 +82,7 @@ function explained(claim: Reading, part: Reading, window: Reading): boolean {
   return extra.every((token) => {
     if (isDenier(token) && !isNegator(token, window.text))
       return (
-        [...claim.content, ...part.content].some((other) => other !== token && areOpposites(other.stem, token.stem)) === false &&
+        ![...claim.content, ...part.content].some((other) => other !== token && areOpposites(other.stem, token.stem)) &&
         !coversAfter(token, part, claim)
       )
     return !coversAfter(token, part, claim)

@@ -21,7 +21,7 @@ export class FolderError extends Error {
   override name = 'FolderError'
 }
 
-export const folderLimits: FolderLimits = {
+const folderLimits: FolderLimits = {
   files: 2000,
   file_bytes: 64 * 1024 * 1024,
   total_bytes: 192 * 1024 * 1024,

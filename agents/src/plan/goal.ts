@@ -10,6 +10,7 @@ export type Goal = { text: string; title: string; questions: string[] }
 const maxGoal = 20_000
 const maxQuestions = 12
 const longQuestion = 400
+const maxTitle = 120
 
 export function readGoal(raw: string): Goal {
   const text = raw.slice(0, maxGoal).replaceAll('\uFEFF', '').trim()
@@ -35,7 +36,7 @@ function essential(sentences: string[]): string[] {
 }
 
 /** "What caused the outage and what did it cost?" is two questions; "Compare A and B" is one, because its parts belong together. */
-export function splitSentence(sentence: string): string[] {
+function splitSentence(sentence: string): string[] {
   const numbered = sentence
     .split(/\s*(?:\(\d{1,2}\)|\b\d{1,2}\)|(?<=[:;,]\s)[a-h]\))\s+/)
     .filter((part) => contentStems(part).length > 0)
@@ -74,11 +75,16 @@ function repeats(question: string, before: string[]): boolean {
   return before.some((other) => contentStems(other).join(' ') === stems && other.length >= question.length * 0.8)
 }
 
+/** The goal itself where it fits a heading, else as many of its questions as do. */
 function titleOf(text: string, questions: string[]): string {
   const oneLine = plainText(text)
-  if (oneLine.length <= 120) return oneLine
-  const first = questions[0] ?? oneLine
-  if (first.length <= 110) return first
-  const cut = first.lastIndexOf(' ', 110)
-  return `${first.slice(0, cut > 40 ? cut : 110).replace(/[,;:.\s]+$/, '')} …`
+  if (oneLine.length <= maxTitle) return oneLine
+  return shortTitle(questions.length === 0 ? oneLine : questions.join(' '))
+}
+
+/** At most 120 characters, cut between words. */
+export function shortTitle(text: string): string {
+  if (text.length <= maxTitle) return text
+  const cut = text.lastIndexOf(' ', maxTitle - 2)
+  return `${text.slice(0, cut > 40 ? cut : maxTitle - 2).replace(/[,;:.\s]+$/, '')} …`
 }

@@ -1,5 +1,5 @@
 /** Which computed sentences belong into the report of this goal. */
-import type { Finding } from '../analysis/findings.ts'
+import type { Finding } from '../analysis/finding.ts'
 import { asksForExtreme, type Question } from '../text/question.ts'
 import { meansSame } from '../text/thesaurus.ts'
 import { contentStems } from '../text/tokens.ts'
@@ -75,6 +75,8 @@ export function askedKinds(question: Question): ReadonlySet<Finding['kind']> {
 /** How much a finding bears on a question, 0..1.3: the terms it speaks of, and more when it is the kind of calculation that was asked for. */
 export function relevance(question: Question, document: string, finding: Finding): number {
   const share = coverage(question, document, finding)
+  // How many rows each group has answers only who asks how many.
+  if (/:count:/.test(finding.key) && !/\b(?:how many|number|counts?|wie ?viele|anzahl)\b/i.test(question.text)) return share * 0.5
   return share === 0 || !askedKinds(question).has(finding.kind) ? share : share + 0.3
 }
 
@@ -91,7 +93,7 @@ function readable(name: string): string {
 }
 
 /** The share of a question's terms that a finding speaks of, 0..1. A looked-up row also counts with its cells. */
-export function coverage(question: Question, document: string, finding: Finding): number {
+function coverage(question: Question, document: string, finding: Finding): number {
   const named = `${finding.columns.join(' ')} ${document.slice(document.lastIndexOf('/') + 1)} ${finding.kind === 'lookup' ? finding.text : ''}`
   const stems = contentStems(readable(named))
   const text = new Set(contentStems(finding.text))
@@ -105,6 +107,11 @@ export function coverage(question: Question, document: string, finding: Finding)
     met += term.weight * share
     if (term.cue === undefined) subjects += 1
     if (term.cue === undefined && share > 0) subjectsMet += 1
+  }
+  // "The annual fee of the Gold Card" is not the annual fee in the table of some other card.
+  if (finding.kind === 'lookup') {
+    const told = [...stems, ...text]
+    if (question.terms.some((term) => term.named && !told.some((stem) => meansSame(stem, term.stem)))) return 0
   }
   // A row that was found by its name must also have a column for what is asked of it.
   const asked = question.terms.filter((term) => !term.named && term.weight >= 1)

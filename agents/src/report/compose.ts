@@ -1,7 +1,7 @@
 /** Evidence and findings to a report in markdown whose every claim stands in it word for word. */
 import type { Citation, Claim, ChunkName } from '../citation.ts'
 import { verifyClaim } from '../claims/verify.ts'
-import type { Finding } from '../analysis/findings.ts'
+import type { Finding } from '../analysis/finding.ts'
 import type { Evidence } from '../research/extract.ts'
 import { plainText } from '../text/plain.ts'
 import type { Question } from '../text/question.ts'
@@ -10,8 +10,8 @@ import { contentStems } from '../text/tokens.ts'
 import { askedKinds, relevance } from './choose-findings.ts'
 import { render, type Section } from './render.ts'
 
-/** What research found for one question, `reason` when it found nothing. */
-export type Answer = { question: Question; answered: boolean; reason: string; evidence: Evidence[] }
+/** What research found for one question, `reason` when it found nothing. `orders` are documents that tried to command their reader. */
+export type Answer = { question: Question; answered: boolean; reason: string; evidence: Evidence[]; orders?: string[] }
 
 /** Findings of one document; `text` is the document's, to quote from. `answers` are the questions they are relevant to, all when left out. */
 export type TableFindings = { document: string; findings: Finding[] }
@@ -100,8 +100,8 @@ export function composeReport(input: ComposeInput): Report {
         paragraphs: [],
         notes: open.map((answer) => `“${answer.question.text}” ${answer.reason === '' ? notSaid : answer.reason}`),
       })
-    if (input.recommendations !== undefined && input.recommendations.length > 0)
-      sections.push({ title: 'Worth checking', paragraphs: [], notes: input.recommendations })
+    const notes = [...(input.recommendations ?? []), ...ordersNoted(input.answers)]
+    if (notes.length > 0) sections.push({ title: 'Worth checking', paragraphs: [], notes })
   }
   const report = { title: input.title, answered: hasClaims, claims, sections }
   const reasons = input.answers.map((answer) => answer.reason).filter((reason) => reason !== '')
@@ -143,6 +143,14 @@ function coveredByTables({ question }: Answer, findings: { document: string; fin
   )
 }
 
+/** A reader should know that a document speaks to machines, and that nobody listened. */
+function ordersNoted(answers: Answer[]): string[] {
+  const documents = [...new Set(answers.flatMap((answer) => answer.orders ?? []))]
+  return documents
+    .slice(0, 5)
+    .map((document) => `\`${document}\` gives orders to programs that read it; such sentences were not followed and not used.`)
+}
+
 function headingOf(question: string): string {
   return question.length <= 120 ? question : `${question.slice(0, question.lastIndexOf(' ', 117)).trimEnd()} …`
 }
@@ -154,6 +162,7 @@ function emptyReport(input: ComposeInput, reasons: string[]): string {
     '',
     notSaid,
     ...(reasons.length > 0 ? ['', reasons.join(' ')] : []),
+    ...ordersNoted(input.answers).flatMap((note) => ['', note]),
     ...(skipped.length > 0 ? ['', '## Not read', '', ...skipped] : []),
     '',
   ].join('\n')
@@ -228,6 +237,8 @@ export function sentenceOf(raw: string): string | undefined {
   const unescaped = raw.replace(/\\["/]/g, (pair) => pair.slice(1)).replace(/\\[ntr]/g, ' ')
   const text = plainText(unescaped).replace(/\s*[:;,–—-]$/, '')
   if (contentStems(text).length < 2 || text.length > maxClaimLength * 2) return undefined
+  // "If the customer has a card" promises a main clause that does not come.
+  if (/^(?:if|when|whether|because|although|wenn|falls|weil|obwohl)\b[^,;:–—?]*$/i.test(text)) return undefined
   const capital = text.charAt(0).toUpperCase() + text.slice(1)
   return /[.!?…。！？]["'”’»)]*$/.test(capital) ? capital : `${capital}.`
 }

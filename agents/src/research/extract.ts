@@ -6,6 +6,7 @@ import { type Candidate, type Frequency, type Scored, rankSentences } from '../t
 import { sentenceSpans } from '../text/sentences.ts'
 import { tokenize } from '../text/tokens.ts'
 import { type JsonString, jsonStrings } from './json-text.ts'
+import { asksAboutOrders, givesOrders } from './orders.ts'
 
 /** `text` is the raw slice at `start`..`end` of the document; `lead` says that it was taken only to introduce the next one. */
 export type Evidence = {
@@ -20,7 +21,8 @@ export type Evidence = {
   lead: boolean
 }
 
-export type Extraction = { question: Question; answered: boolean; reason: string; evidence: Evidence[] }
+/** `orders` names the documents whose sentences were passed over because they give orders to their reader. */
+export type Extraction = { question: Question; answered: boolean; reason: string; evidence: Evidence[]; orders: string[] }
 
 export type ExtractOptions = {
   /** Sentences at most; 6 by default. */
@@ -37,7 +39,10 @@ type Spot = Candidate & { passage: Passage; start: number; end: number; next: nu
 const maxCandidates = 20_000
 
 export function extractEvidence(read: Question, passages: Passage[], options: ExtractOptions = {}): Extraction {
-  const candidates = candidatesOf(passages, options.headingOf)
+  const all = candidatesOf(passages, options.headingOf)
+  const curious = asksAboutOrders(read.text)
+  const candidates = curious ? all : all.filter((spot) => !givesOrders(spot.text))
+  const orders = curious ? [] : [...new Set(all.filter((spot) => givesOrders(spot.text)).map((spot) => spot.document))]
   const ranking = rankSentences(read, candidates, options.limit ?? 6, options.frequency)
   const chosen = ranking.best.map((entry) => toEvidence(entry, read.text))
   return {
@@ -45,11 +50,12 @@ export function extractEvidence(read: Question, passages: Passage[], options: Ex
     answered: ranking.answered,
     reason: ranking.reason,
     evidence: withLeads(chosen, ranking.best, candidates, read.text),
+    orders,
   }
 }
 
 /** The sentences of passages with their surroundings. A sentence that two overlapping passages share is taken once. */
-export function candidatesOf(passages: Passage[], headingOf?: ExtractOptions['headingOf']): Spot[] {
+function candidatesOf(passages: Passage[], headingOf?: ExtractOptions['headingOf']): Spot[] {
   const spots: Spot[] = []
   const seen = new Set<string>()
   for (const passage of passages) {

@@ -21,12 +21,16 @@ export interface Corpus {
 const maxTexts = 64
 const pageSize = 500
 const overviewPassages = 200
+const smallDocuments = 32
+/** About 250 passages, which fit one page of chunks even when they lie in one document. */
+const smallCharacters = 250_000
 
 /** Reads texts and passages for one agent; texts are kept, for several tasks ask for the same. */
 export class Library {
   readonly #hub: Hub
   readonly #texts = new Map<string, Promise<string>>()
   readonly #outlines = new Map<string, Heading[]>()
+  readonly #small = new Map<string, Passage[]>()
 
   constructor(hub: Hub) {
     this.#hub = hub
@@ -64,6 +68,27 @@ export class Library {
       if (entry && entry.kind !== 'csv' && entry.kind !== 'tsv')
         passages.push({ document: entry.document, chunk: hit.chunk, start: hit.start, end: hit.end, text: hit.text })
     }
+    return passages
+  }
+
+  /** Every passage of prose of a small corpus, where ranking all of them is better than searching first; undefined for a larger one. */
+  async everything(corpus: Corpus): Promise<Passage[] | undefined> {
+    const prose = corpus.documents.filter((entry) => entry.kind !== 'csv' && entry.kind !== 'tsv')
+    if (prose.length > smallDocuments || prose.reduce((sum, entry) => sum + entry.characters, 0) > smallCharacters)
+      return undefined
+    const key = JSON.stringify([corpus.collection, ...prose.map((entry) => [entry.document, entry.artifact])])
+    const known = this.#small.get(key)
+    if (known) return known
+    const ids = await this.ids(corpus)
+    const passages: Passage[] = []
+    for (const entry of prose) {
+      const id = ids.get(entry.document)
+      if (id === undefined) continue
+      const { items } = await this.#hub.call('knowledge.chunks', { id, limit: pageSize })
+      for (const { chunk, start, end, text } of items) passages.push({ document: entry.document, chunk, start, end, text })
+    }
+    if (this.#small.size >= maxTexts) this.#small.clear()
+    this.#small.set(key, passages)
     return passages
   }
 

@@ -55,7 +55,10 @@ export function researcher(hub: Hub): void {
 }
 
 async function passagesFor(library: Library, corpus: Corpus, question: Question): Promise<Passage[]> {
-  return question.overview ? library.openings(corpus) : library.search(corpus, question.text)
+  if (question.overview) return library.openings(corpus)
+  // "How much does it cost?" is searched with what "it" was in the question before.
+  const words = [question.text, ...question.terms.map((term) => term.text)].join(' ')
+  return (await library.everything(corpus)) ?? library.search(corpus, words)
 }
 
 function research(
@@ -65,11 +68,11 @@ function research(
   headingOf?: (document: string, offset: number) => string,
 ): Answer {
   const limit = question.overview || question.kinds.includes('conclusion') ? 10 : questions > 1 ? 5 : 8
-  const { answered, reason, evidence } = extractEvidence(question, narrowPassages(question, passages), {
+  const { answered, reason, evidence, orders } = extractEvidence(question, narrowPassages(question, passages), {
     limit,
     ...(headingOf && { headingOf }),
   })
-  return { question, answered, reason, evidence }
+  return { question, answered, reason, evidence, orders }
 }
 
 /** A question from anyone, answered from all knowledge the agent may see; sources are named by title. */

@@ -3,6 +3,7 @@ import type { Assignment } from '@cadre/contract'
 import type { Hub, TaskContext } from '@cadre/sdk'
 import { recommend } from '../analysis/analyse.ts'
 import type { Claim } from '../citation.ts'
+import { shortTitle } from '../plan/goal.ts'
 import { type NumberedSource, draftMessages, parseDraft } from '../prompts/draft.ts'
 import { type Answer, type ComposeInput, type Report, claimOf, composeReport, computedClaim } from '../report/compose.ts'
 import { chooseFindings } from '../report/choose-findings.ts'
@@ -121,5 +122,5 @@ async function drafted(
 
 const titleOf = (job: Job, questions: string): string => {
   const [line = ''] = job.goal.trim().split('\n', 1)
-  return line.length > 0 && line.length <= 120 ? line : questions.slice(0, 117)
+  return line.length > 0 && line.length <= 120 ? line : shortTitle(questions)
 }

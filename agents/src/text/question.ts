@@ -173,7 +173,10 @@ export function readQuestion(text: string, carried: Term[] = []): Question {
     text,
     terms: [...terms.values()],
     kinds,
-    required: requiredPatterns.filter(([, pattern]) => pattern.test(text.trim())).map(([kind]) => kind),
+    // A fee may be a percentage.
+    required: requiredPatterns
+      .filter(([, pattern]) => pattern.test(text.trim()))
+      .map(([kind]) => (kind === 'money' && /\b(?:fees?|rates?|charges?)\b/i.test(text) ? 'number' : kind)),
     overview: vague && subjects.length === 0 && overviewCue.test(text),
     sides,
   }

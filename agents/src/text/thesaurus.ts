@@ -152,7 +152,7 @@ export function meansSame(a: string, b: string): boolean {
   return a === b || derived(a, b) || areSynonyms(a, b)
 }
 
-export function areSynonyms(a: string, b: string): boolean {
+function areSynonyms(a: string, b: string): boolean {
   const left = synonyms.get(a)
   const right = synonyms.get(b)
   if (left === undefined || right === undefined) return false

@@ -22,8 +22,9 @@ export const usage = `Usage: npm run demo -- [--docs <folder>] [--goal "<text>"]
   --no-kill  do not kill a worker on the way
 `
 
-const ownGoal = 'What caused the outage in October, what did it cost, and how did orders develop afterwards?'
-export const maxGoal = 20_000
+const ownGoal =
+  'What caused the October outage, what did it cost, how did orders develop, and how often are certificates renewed now?'
+const maxGoal = 20_000
 
 export function readOptions(args: readonly string[]): DemoOptions {
   let values: { docs?: string; goal?: string; json?: boolean; keep?: boolean; 'no-kill'?: boolean; help?: boolean }

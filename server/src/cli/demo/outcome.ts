@@ -75,3 +75,22 @@ export function closingLine({ result, messages, calls }: Outcome, seconds: numbe
 }
 
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`
+
+/** Breaks long lines between words for a terminal of `width` columns; items of a list keep their indentation. */
+export function wrapped(markdown: string, width: number): string {
+  return markdown
+    .split('\n')
+    .map((line) => {
+      const hang = ' '.repeat(/^(?:- |\d+\. )?/.exec(line)?.[0].length ?? 0)
+      const rows: string[] = []
+      let row = ''
+      for (const word of line.split(' ')) {
+        if (row.trim() !== '' && row.length + 1 + word.length > width) {
+          rows.push(row)
+          row = hang + word
+        } else row = row === '' && rows.length === 0 ? word : `${row} ${word}`
+      }
+      return [...rows, row].join('\n')
+    })
+    .join('\n')
+}

@@ -13,7 +13,7 @@ import { Board } from './board.ts'
 import { DemoFailure } from './failure.ts'
 import { Killer } from './kill.ts'
 import type { DemoOptions } from './options.ts'
-import { type Outcome, asJson, closingLine, collect, count } from './outcome.ts'
+import { type Outcome, asJson, closingLine, collect, count, wrapped } from './outcome.ts'
 import { gather, team } from './team.ts'
 
 const leaseMs = 2_000
@@ -48,7 +48,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
         CADRE_AUTH: 'local',
         CADRE_LEASE_MS: String(leaseMs),
         CADRE_WORKER_RESTART_MS: String(restartMs),
-        LOG_LEVEL: 'silent',
+        LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'silent',
       }),
       workerCommand: workerCommand(),
       assets: assetsFolder(),
@@ -64,7 +64,10 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     const outcome = await job(options, server, hub, documents, skipped, out, interrupted.signal)
     const seconds = (Date.now() - startedAt) / 1000
     if (options.json) await written(process.stdout, `${JSON.stringify(asJson(outcome, seconds))}\n`)
-    else out.write(`\n${outcome.result.report.markdown}\n`)
+    else {
+      const { markdown } = outcome.result.report
+      out.write(`\n${out.isTTY ? wrapped(markdown, Math.min(110, out.columns - 1)) : markdown}\n`)
+    }
     out.write(`${closingLine(outcome, seconds)}\n`)
     if (options.keep) out.write(`data kept in ${data}: look at it with CADRE_DATA=${data} npm start\n`)
     return 0
@@ -124,9 +127,7 @@ async function job(
     await settled(hub, killer, signal)
     return { goal: options.goal, documents, skipped, result, ...(await collect(hub, run_id)), kills: killer.kills }
   } catch (error) {
-    throw error instanceof CadreClientError
-      ? new DemoFailure(`The team could not finish: ${error.message}`, { cause: error })
-      : error
+    throw error instanceof CadreClientError ? new DemoFailure(reasonOf(error), { cause: error }) : error
   } finally {
     stop()
     board.close()
@@ -174,6 +175,11 @@ async function settled(hub: Hub, killer: Killer, signal: AbortSignal): Promise<v
 function written(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())))
 }
+
+const reasonOf = ({ message }: CadreClientError): string =>
+  message.includes('server log')
+    ? 'The server met an error of its own: run the demo with LOG_LEVEL=error to see it.'
+    : `The team could not finish: ${message}`
 
 function nothingToRead(folder: string, skipped: readonly { document: string; reason: string }[]): string {
   if (skipped.length === 0) return `The folder ${folder} holds no documents; put .md .txt .csv .json .html or .pdf files into it.`
