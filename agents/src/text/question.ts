@@ -104,7 +104,10 @@ const requiredPatterns: [AnswerKind, RegExp][] = [
     /^(?:how (?:much|expensive)\b.*\b(?:cost|pay|paid|spen[dt]|los[et]|earn|charge|money)|what (?:is|are|was|were) the (?:\p{L}+ ){0,2}(?:costs?|prices?|fees?|budget|expenses?|salary)\b|what (?:did|does|do|will|would|has)\b.*\bcost|was (?:koste\w*|hat\b.*\bgekostet)|wie (?:viel|teuer)\b.*\b(?:kost\w*|euro|gekostet))/iu,
   ],
   ['duration', /^(?:for )?(?:how long|wie lange)\b/i],
-  ['number', /^(?:how many|what (?:percentage|share|proportion|fraction)|wie ?viele|combien|cuánt[oa]s)\b/i],
+  [
+    'number',
+    /^(?:how (?:many|tall|high|deep|wide|large|big|heavy|old|far|fast)|what (?:percentage|share|proportion|fraction)|wie ?viele|combien|cuánt[oa]s)\b/i,
+  ],
   [
     'date',
     /^(?:(?:since |until |by )?when|(?:on |in )?(?:what|which) (?:date|day|year|month)|(?:seit |bis )?wann|quand|cuándo)\b/i,
@@ -263,6 +266,8 @@ export function tellsExtreme(sentence: string): boolean {
   return extremeCue.test(sentence)
 }
 
+const isYear = (value: string): boolean => /^(?:1\d|20)\d\d$/.test(value)
+
 /** Whether a sentence has the form that this kind of answer takes. 'definition' and 'place' have no form worth requiring. */
 export function hasAnswerForm(kind: AnswerKind, sentence: string): boolean {
   switch (kind) {
@@ -274,14 +279,13 @@ export function hasAnswerForm(kind: AnswerKind, sentence: string): boolean {
       )
     case 'number':
       return (
-        quantities(sentence).length > 0 ||
+        quantities(sentence).some((entry) => entry.kind !== 'date' && !(entry.kind === 'number' && isYear(entry.value))) ||
         /\b(?:none|no|both|half|dozens?|hundreds?|thousands?|all|single|keine?)\b/i.test(sentence)
       )
     case 'date':
       return (
         quantities(sentence).some(
-          (entry) =>
-            entry.kind === 'date' || entry.kind === 'time' || /^(?:19|20)\d\d$/.test(entry.value) || entry.value.startsWith('q'),
+          (entry) => entry.kind === 'date' || entry.kind === 'time' || isYear(entry.value) || entry.value.startsWith('q'),
         ) ||
         months.test(sentence) ||
         days.test(sentence)
