@@ -325,6 +325,19 @@ export const messageOperations = {
     input: z.object({ id }),
     output: z.object({ id, message_id: id, receipt }),
   }),
+  purge: operation({
+    name: 'messages.purge',
+    kind: 'command',
+    summary: 'Remove a dead letter for good',
+    description: 'It is listed no more and cannot be delivered again. Its message stays in the log, with the status dead.',
+    permission: 'messages:write',
+    routes: [{ method: 'DELETE', path: '/dead-letters/{id}' }],
+    idempotent: false,
+    destructive: true,
+    refs: { id: 'message' },
+    input: z.object({ id }),
+    output: z.object({ id, message_id: id, receipt }),
+  }),
 } as const
 
 export const messageEvents = {
@@ -348,6 +361,13 @@ export const messageEvents = {
     summary: 'A delivery went back to its inbox and comes again',
     topic: 'agent.communication',
     data: z.object({ message_id: id, agent_id: id, agent: z.string(), attempt: z.number().int(), reason: z.string() }),
+  }),
+  purged: event({
+    name: 'message.purged',
+    schema_version: 1,
+    summary: 'A dead letter was removed for good',
+    topic: 'dead.letter',
+    data: z.object({ message_id: id, agent_id: id, agent: z.string() }),
   }),
   subscribed: event({
     name: 'topic.subscribed',

@@ -453,5 +453,9 @@ export const taskEvents = {
   completed: taskEvent('task.completed', 'A task completed', 'task:updated'),
   failed: taskEvent('task.failed', 'A task failed for good', 'task:updated'),
   cancelled: taskEvent('task.cancelled', 'A task was cancelled', 'task:updated'),
+  unassignable: taskEvent(
+    'task.unassignable',
+    'A task has been ready for a while and no agent that is present is able to do it; said once for each wait',
+  ),
   skipped: taskEvent('task.skipped', 'A task will not run: something it depends on did not complete', 'task:updated'),
 } as const

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { CadreError } from '@cadre/contract'
-import fastify from 'fastify'
+import fastify, { type FastifyReply } from 'fastify'
 import type { Config } from './config.ts'
 import { prepareFolder } from './config.ts'
 import { Access } from './core/access.ts'
@@ -242,6 +242,12 @@ async function compose(
     // Content is any JSON, these two names included; nothing here copies fields by assignment.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
+    // An address that cannot be decoded reaches no route and no error handler.
+    frameworkErrors: (cause, _request, reply: FastifyReply) =>
+      void reply
+        .code(400)
+        .type('application/problem+json')
+        .send(new CadreError('malformed', { reason: 'The address cannot be decoded.' }, { cause }).toProblem(newTrace())),
     http: { headersTimeout: 10_000, maxHeaderSize: 16_384 },
   })
   // Only JSON is parsed; everything else is an upload's stream.

@@ -163,7 +163,7 @@ export function makeHttp(base: string): Http {
       outgoing.end(bytes)
     })
   const at = (path: string) =>
-    /^\/(api|healthz|readyz|metrics|openapi|docs|sign|ws|assets|$)/.test(path) ? path : `/api/v1${path}`
+    /^\/(api|healthz|readyz|metrics|openapi|docs|sign-in\/|sign-out|assets|$)/.test(path) ? path : `/api/v1${path}`
   return {
     request: (method, path, body, options) => send(method, at(path), body, options),
     async call<T>(method: string, path: string, body?: unknown, options?: HttpOptions) {

@@ -100,7 +100,7 @@ verifies(['API-17', 'API-18', 'API-19', 'API-20'], 'the memory endpoints answer 
   const server = await serveFor(t)
   await twice(async (prefix, number) => {
     const key = `research_results${number}`
-    const stored = await expectStatus(server, 201, 'POST', `${prefix}/memory`, { key, value: { findings: '...' } })
+    const stored = await expectStatus(server, 200, 'POST', `${prefix}/memory`, { key, value: { findings: '...' } })
     assert.equal(stored['version'], 1)
     assert.deepEqual((await expectStatus(server, 200, 'GET', `${prefix}/memory/${key}`))['value'], { findings: '...' })
     assert.equal((await expectStatus(server, 200, 'PUT', `${prefix}/memory/${key}`, { value: 2, version: 1 }))['version'], 2)
@@ -124,10 +124,10 @@ verifies('API-25', 'the knowledge endpoints answer under both prefixes', async (
       server,
       200,
       'GET',
-      `${prefix}/search?query=capital%20of%20Iceland&collection=places${number}`,
+      `${prefix}/knowledge/search?query=capital%20of%20Iceland&collection=places${number}`,
     )) as unknown as { items: { text: string }[] }
     assert.match(String(found.items[0]?.text), /Reykjavik/)
-    const { items } = (await expectStatus(server, 200, 'GET', `${prefix}/collections`)) as unknown as {
+    const { items } = (await expectStatus(server, 200, 'GET', `${prefix}/knowledge/collections`)) as unknown as {
       items: { name: string }[]
     }
     assert.ok(items.some((item) => item.name === `places${number}`))
@@ -172,8 +172,8 @@ verifies(['API-22', 'API-23'], 'metrics, as JSON and as Prometheus text, equal w
   const samples = new Map<string, number>()
   const typed = new Set<string>()
   for (const line of text.text.trimEnd().split('\n')) {
-    const type = /^# TYPE ([a-z_]+) (gauge|counter|histogram)$/.exec(line)
-    const sample = /^([a-z_]+)(\{[a-z_]+="[^"]*"\})? (-?[\d.e+-]+)$/.exec(line)
+    const type = /^# TYPE ([a-z0-9_]+) (gauge|counter|histogram)$/.exec(line)
+    const sample = /^([a-z0-9_]+)(\{[a-z_]+="[^"]*"\})? (-?[\d.e+-]+)$/.exec(line)
     assert.ok(type || sample || line.startsWith('# HELP '), line)
     if (type) typed.add(type[1] as string)
     if (!sample) continue
@@ -203,7 +203,7 @@ test('every list is a page of items and next, takes 1 to 500, and refuses what i
     '/keys',
     '/dead-letters',
     '/memory',
-    '/collections',
+    '/knowledge/collections',
     '/knowledge',
     '/artifacts',
   ]
@@ -290,7 +290,9 @@ verifies(['API-28', 'SEC-10'], 'no input, however odd, is answered with an error
       ]
       const path = route.path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(String(next()).slice(0, 100) || 'x'))
       const given = Object.fromEntries(fields.filter(() => String(next()).length % 2 === 0).map((field) => [field, next()]))
-      const query = new URLSearchParams(Object.entries(given).map(([field, value]) => [field, String(value).slice(0, 500)]))
+      const query = new URLSearchParams(
+        Object.entries(given).map(([field, value]): [string, string] => [field, String(value).slice(0, 500)]),
+      )
       const inQuery = route.method === 'GET' || route.method === 'DELETE'
       const answer = await server.request<Json>(route.method, inQuery ? `${path}?${query}` : path, inQuery ? undefined : given)
       assert.ok(answer.status < 500 || answer.status === 501, `${route.method} ${path} ${JSON.stringify(given)}: ${answer.text}`)

@@ -194,7 +194,7 @@ verifies(['WSE-07', 'WSE-08', 'WSE-12'], 'memory:set and memory:get, and memory:
   assert.deepEqual([absent.ok, absent.data['code'], absent.data['status']], [false, 'not_found', 404])
 })
 
-verifies(['WSE-13', 'WSE-14', 'MSG-23'], 'agent:joined and agent:left', async (t) => {
+verifies(['WSE-13', 'WSE-14'], 'agent:joined and agent:left', async (t) => {
   const server = await serveFor(t)
   const watcher = await server.plain('watcher')
   const joining = prompt(watcher.next('agent:joined'))
@@ -207,7 +207,7 @@ verifies(['WSE-13', 'WSE-14', 'MSG-23'], 'agent:joined and agent:left', async (t
   assert.deepEqual((await leaving).data, { agent_id: id, name: 'other', reason: 'disconnected' })
 })
 
-verifies('WSE-15', 'connections are counted, and a newer session takes the place of an older one', async (t) => {
+test('connections are counted, and a newer session takes the place of an older one', async (t) => {
   const server = await serveFor(t)
   const count = async () => (await server.call<OutputOf<'system.metrics'>>('GET', '/api/v1/metrics')).connections
   const first = await server.plain('a')
@@ -322,7 +322,7 @@ test('unknown fields of a frame are no reason to fail, and ping is answered', as
   await socket.next('pong')
 })
 
-verifies(['WSE-17', 'API-30'], 'a follower of the log sees everything from its position on, in order, once', async (t) => {
+test('a follower of the log sees everything from its position on, in order, once', async (t) => {
   const server = await serveFor(t)
   const sender = await server.plain('a')
   for (let index = 0; index < 700; index++) sender.send({ type: 'message:send', id: index, data: { to: 'a', content: index } })

@@ -36,7 +36,7 @@ async function until(is: () => Promise<boolean> | boolean, what: string): Promis
   }
 }
 
-verifies(['API-05', 'AGT-16', 'API-31'], 'an agent registers from outside, appears, changes its status and leaves', async (t) => {
+verifies(['API-05', 'AGT-16'], 'an agent registers from outside, appears, changes its status and leaves', async (t) => {
   const server = await serveFor(t, { clock: new ManualClock() })
   const answer = await server.request<Registered>('POST', '/api/agents/register', {
     name: 'research_agent',
@@ -76,7 +76,7 @@ verifies(['API-05', 'AGT-16', 'API-31'], 'an agent registers from outside, appea
 })
 
 verifies(
-  ['API-02', 'AGT-20', 'AGT-23'],
+  ['API-02', 'AGT-23'],
   'agents are listed newest first, by type, status, presence and capability, in pages',
   async (t) => {
     const server = await serveFor(t)

@@ -66,12 +66,17 @@ export class Registry {
     return silent > offlineAfter ? 'offline' : silent > suspectAfter ? 'suspect' : 'online'
   }
 
-  /** Agents that may take a task now: right type, all capabilities, online, in a working status and below their concurrency. */
+  /** Agents that may take a task now: able to do it, and below their concurrency. */
   candidates(tenant: number, typeKey: string | null, capabilityKeys: readonly string[]): Known[] {
+    return this.able(tenant, typeKey, capabilityKeys).filter((agent) => agent.load < agent.concurrency)
+  }
+
+  /** Agents that are there for such a task, busy or not: right type, all capabilities, online and in a working status. */
+  able(tenant: number, typeKey: string | null, capabilityKeys: readonly string[]): Known[] {
     const pool = typeKey === null ? this.#agents.values() : (this.#byType.get(typeKey) ?? [])
     const found: Known[] = []
     for (const agent of pool) {
-      if (agent.tenant !== tenant || agent.load >= agent.concurrency) continue
+      if (agent.tenant !== tenant) continue
       if (agent.status !== 'idle' && agent.status !== 'busy') continue
       if (this.presence(agent) !== 'online') continue
       if (capabilityKeys.every((key) => agent.capabilityKeys.has(key))) found.push(agent)

@@ -3,13 +3,14 @@ import { type Agent, type AgentStatus, CadreError, agentLifecycle, canMove, cano
 import type { Access } from '../../core/access.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Context, Principal, WriteTx } from '../../core/context.ts'
+import { serialise } from '../../core/limits.ts'
 import { pageOf } from '../../core/paging.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import { type Known, Registry } from './registry.ts'
-import { type AgentRow, loadAgents, moveAgent, saveAgent, saveLastSeen, setDesired } from './store.ts'
+import { type AgentRow, loadAgent, loadAgents, moveAgent, namedInStore, saveAgent, saveLastSeen, setDesired } from './store.ts'
 
 /** Types that `agents.spawn` can start; any other kind of agent registers from where it runs. */
 const builtInTypes = ['coordinator', 'decomposer', 'researcher', 'analyst', 'knowledge', 'oversight', 'writer'] as const
@@ -47,6 +48,8 @@ export interface Agents {
   onDesired(listener: (agent: Known, desired: 'running' | 'stopped') => void): void
   /** An agent became able to take work. */
   onAvailable(listener: (agent: Known) => void): void
+  /** An agent is stopping or was terminated, and takes no more work. */
+  onEnding(listener: (agent: Known) => void): void
   close(): Promise<void>
 }
 
@@ -59,6 +62,7 @@ interface Profile {
   concurrency?: number | undefined
 }
 
+const maxMetadataBytes = 64 * 1024
 const lastSeenFlush = 10_000
 const presenceSweep = 5_000
 
@@ -68,6 +72,9 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
   for (const row of await loadAgents(database)) registry.keep(row)
   const desiredListeners: ((agent: Known, desired: 'running' | 'stopped') => void)[] = []
   const availableListeners: ((agent: Known) => void)[] = []
+  const endingListeners: ((agent: Known) => void)[] = []
+  /** Agents whose status is about to follow their load. */
+  const following = new Set<number>()
   const seen = new Set<number>()
   const background = new Set<Promise<unknown>>()
   let closed = false
@@ -177,13 +184,21 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     context: Context,
     profile: Profile,
     managed: boolean,
+    admit: (existing: Principal, former: AgentRow | undefined) => { itself: boolean },
   ): Promise<{ agent: Known; principal: Principal; fresh: boolean }> {
-    const existing = directory.find(context.tenant, profile.name)
+    if (profile.metadata !== undefined) serialise(profile.metadata, 'metadata', maxMetadataBytes)
+    const existing = directory.find(context.tenant, profile.name) ?? (await namedInStore(tx, context.tenant, profile.name))
     if (existing && existing.kind !== 'agent') throw new CadreError('name_taken', { name: profile.name })
     const principal = existing ?? (await directory.create(tx, context.tenant, 'agent', profile.name, parts.newId('agt')))
-    const former = existing && registry.get(existing.id)
+    const former = existing && (registry.get(existing.id) ?? (await loadAgent(tx, context.tenant, existing.id)))
+    const itself = existing !== undefined && admit(existing, former).itself
+    // A new connection of one that drains goes on draining; only others, or nothing left to do, bring it back.
+    const draining = itself && former?.status === 'stopping' && (registry.get(former.id)?.load ?? 0) > 0
     const revived =
-      former === undefined || former.status === 'terminated' || former.status === 'stopping' || former.status === 'failed'
+      former === undefined ||
+      former.status === 'terminated' ||
+      (former.status === 'stopping' && !draining) ||
+      former.status === 'failed'
     const type = profile.type ?? former?.type ?? 'custom'
     const row: AgentRow = {
       tenant: context.tenant,
@@ -232,15 +247,25 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     const illegal = () => new CadreError('illegal_transition', { entity: 'agent', from, to, legal: agentLifecycle.moves[from] })
     if (!canMove(agentLifecycle, from, to)) throw illegal()
     if (!(await moveAgent(tx, agent.tenant, agent.id, from, to))) throw illegal()
+    if (agent.managed && to === 'stopping') await setDesired(tx, agent.tenant, agent.id, 'stopped')
     tx.emit({
       type: 'agent.status_changed',
       subject: principal.publicId,
       data: { agent_id: principal.publicId, name: principal.name, from, to, reason },
     })
+    if (to === 'terminated') {
+      // Before its keys are revoked, which closes the line with a reason that says less.
+      tx.afterCommit(() => sessions.forAgent(agent.id)?.close(4403, 'The agent was terminated'))
+      await access.revokeAll(tx, principal)
+    }
     tx.afterCommit(() => {
       agent.status = to
       if (to === 'idle') available(agent)
+      if (to === 'stopping' && agent.managed) agent.desired = 'stopped'
+      if (to === 'stopping' || to === 'terminated') for (const listener of endingListeners) listener(agent)
       if (to === 'terminated') {
+        // The worker of a draining agent lives until its last task has ended.
+        if (agent.managed) for (const listener of desiredListeners) listener(agent, 'stopped')
         agent.seen = null
         inBackground(announceLeft(agent, reason ?? 'terminated'))
       }
@@ -289,8 +314,11 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     agent.load = load
     const wanted: AgentStatus = load > 0 ? 'busy' : 'idle'
     if ((agent.status === 'idle' || agent.status === 'busy') && agent.status !== wanted) {
+      if (following.has(id)) return
+      following.add(id)
       inBackground(
         parts.engine().write(async (tx) => {
+          following.delete(id)
           // The load may have changed back while this waited for its turn.
           const target: AgentStatus = agent.load > 0 ? 'busy' : 'idle'
           if ((agent.status === 'idle' || agent.status === 'busy') && agent.status !== target) await move(tx, agent, target, null)
@@ -306,7 +334,6 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
       if (agent.status === 'stopping') await move(tx, agent, 'terminated', reason)
       return {}
     })
-    sessions.forAgent(agent.id)?.close(4403, 'The agent was terminated')
   }
 
   const handlers: Agents['handlers'] = {
@@ -326,11 +353,11 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
           },
         )
       }
-      const existing = directory.find(context.tenant, input.name)
-      const running = existing && registry.get(existing.id)
-      if (existing && running?.status !== 'terminated') throw new CadreError('name_taken', { name: input.name })
       const answer = await context.write(async (tx) => {
-        const { agent, principal } = await enrol(tx, context, input, true)
+        const { agent, principal } = await enrol(tx, context, input, true, (_existing, former) => {
+          if (former?.status !== 'terminated') throw new CadreError('name_taken', { name: input.name })
+          return { itself: false }
+        })
         tx.afterCommit(() => {
           const kept = registry.get(principal.id)
           if (kept) for (const listener of desiredListeners) listener(kept, 'running')
@@ -348,15 +375,16 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
           reason: `You act as ${context.caller.name}; register others with an operator's key.`,
         })
       }
-      const existing = directory.find(context.tenant, profile.name)
       const proven = token === undefined ? undefined : await access.fromToken(token)
-      if (existing?.kind === 'agent' && registry.get(existing.id)?.status !== 'terminated') {
-        const owns = proven?.id === existing.id || context.caller.id === existing.id
-        const mayTakeOver = context.caller.role === 'admin' || context.caller.role === 'operator'
-        if (!owns && !mayTakeOver) throw new CadreError('name_taken', { name: profile.name })
-      }
+      const mayTakeOver = context.caller.role === 'admin' || context.caller.role === 'operator'
+      // Judged in the transaction, so that the same call with the same key is answered as before.
       const answer = await context.write(async (tx) => {
-        const { agent, principal } = await enrol(tx, context, profile, false)
+        const { agent, principal } = await enrol(tx, context, profile, false, (existing, former) => {
+          const itself = proven?.id === existing.id || context.caller.id === existing.id
+          if (former?.status !== 'terminated' && !itself && !mayTakeOver)
+            throw new CadreError('name_taken', { name: profile.name })
+          return { itself }
+        })
         const needsToken = proven?.id !== principal.id && context.caller.id !== principal.id
         const issued = needsToken ? await access.issue(tx, principal, 'agent', principal.name) : undefined
         return { ...bare(principal, agent, 'online'), ...(issued && { token: issued.token }) }
@@ -399,10 +427,12 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     'agents.heartbeat': async (context, input) => {
       const agent = own(context, input.id)
       const now = clock.now()
+      const wasAway = registry.presence(agent) !== 'online'
       agent.seen = now
       agent.last_seen = now
       seen.add(agent.id)
       if (!agent.joined) await announceJoined(agent)
+      else if (wasAway) available(agent)
       const plain = context.session === undefined || context.session.mode === 'plain'
       const { lost, until } = await parts.renewLeases(agent.id, plain && input.leases.length === 0 ? 'all' : input.leases)
       const { publicId } = directory.byId(agent.id)
@@ -421,16 +451,13 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
       if (agent.status === 'terminated') return { ...(await viewOne(agent)), receipt: null }
       const reason = input.reason ?? (input.force ? 'forced' : 'terminated')
       const { receipt } = await context.write(async (tx) => {
-        if (agent.managed) await setDesired(tx, agent.tenant, agent.id, 'stopped')
         const failing = agent.status === 'busy' && input.force
         if (failing) await move(tx, agent, 'failed', reason)
         if (agent.status !== 'stopping') await move(tx, agent, 'stopping', reason, failing ? 'failed' : agent.status)
         return { id: directory.byId(agent.id).publicId }
       })
-      if (agent.managed) agent.desired = 'stopped'
       // A busy agent drains: it takes nothing new and ends when its last task does.
       if (agent.load === 0 || input.force) await finishStopping(agent, reason)
-      if (agent.managed) for (const listener of desiredListeners) listener(agent, 'stopped')
       return { ...(await viewOne(agent)), receipt }
     },
   }
@@ -465,6 +492,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     setLoad,
     onDesired: (listener) => void desiredListeners.push(listener),
     onAvailable: (listener) => void availableListeners.push(listener),
+    onEnding: (listener) => void endingListeners.push(listener),
     async close() {
       closed = true
       cancelSweep()

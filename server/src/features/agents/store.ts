@@ -1,4 +1,5 @@
 import type { AgentStatus } from '@cadre/contract'
+import type { Principal } from '../../core/context.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
 
@@ -27,12 +28,29 @@ type Stored = Omit<AgentRow, 'capabilities' | 'metadata' | 'managed'> & {
 
 export async function loadAgents(database: Database): Promise<AgentRow[]> {
   const rows = await database.all<Stored>(sql`select * from agents order by id`)
-  return rows.map((row) => ({
-    ...row,
-    managed: row.managed === 1,
-    capabilities: JSON.parse(row.capabilities) as string[],
-    metadata: JSON.parse(row.metadata) as Record<string, unknown>,
-  }))
+  return rows.map(fromStore)
+}
+
+const fromStore = (row: Stored): AgentRow => ({
+  ...row,
+  managed: row.managed === 1,
+  capabilities: JSON.parse(row.capabilities) as string[],
+  metadata: JSON.parse(row.metadata) as Record<string, unknown>,
+})
+
+type PrincipalRow = { id: number; tenant: number; public_id: string; kind: Principal['kind']; name: string }
+
+/** Read in the transaction: sees also who was registered by another of the same group, whom the directory does not know yet. */
+export async function namedInStore(tx: Tx, tenant: number, name: string): Promise<Principal | undefined> {
+  const row = await tx.get<PrincipalRow>(
+    sql`select id, tenant, public_id, kind, name from principals where tenant = ${tenant} and name = ${name}`,
+  )
+  return row && { id: row.id, tenant: row.tenant, publicId: row.public_id, kind: row.kind, name: row.name }
+}
+
+export async function loadAgent(tx: Tx, tenant: number, id: number): Promise<AgentRow | undefined> {
+  const row = await tx.get<Stored>(sql`select * from agents where tenant = ${tenant} and id = ${id}`)
+  return row && fromStore(row)
 }
 
 export async function saveAgent(tx: Tx, row: AgentRow): Promise<void> {

@@ -13,11 +13,15 @@ import { type Place, deliveryFrame, encodeReceipt, messageId, toDelivery } from 
 import {
   type AttemptError,
   type InboxRow,
+  type Line,
   type MessageRow,
+  advanceLine,
   buryDelivery,
   extendDelivery,
   getDead,
   getDelivery,
+  hasLine,
+  joinLine,
   leaseDeliveries,
   leasedOf,
   loadInboxes,
@@ -25,6 +29,7 @@ import {
   releaseLeases,
   returnDelivery,
   settleDeliveries,
+  undoLeases,
 } from './store.ts'
 
 export const leaseMs = 30_000
@@ -39,8 +44,10 @@ const maxPlainWindow = 1_000
 const maxBuffered = 1024 * 1024
 
 /** Deliveries in flight to one agent. */
-interface Window {
+export interface Window {
   session: Session
+  /** Credits promised to messages whose transaction runs. */
+  reserved: number
   /** Delivery number -> entry, in rising order. */
   sent: Map<number, Place>
   pumping: boolean
@@ -48,6 +55,8 @@ interface Window {
 }
 
 interface Lease extends Place {
+  conversation: string | null
+  sender: number
   until: number
   number: number | undefined
 }
@@ -72,6 +81,9 @@ export class Deliveries {
   readonly #leases = new Map<string, Lease>()
   readonly #ready = new Map<number, number>()
   readonly #leased = new Map<number, number>()
+  readonly #behind = new Map<number, number>()
+  /** First messages of a conversation that were in an inbox, unnamed, when the second came. */
+  readonly #heads = new Set<string>()
   readonly #numbers = new Map<number, number>()
   readonly #waiters = new Map<number, Set<() => void>>()
   readonly counters: Counters = { delivered: 0, acknowledged: 0, redelivered: 0, dead: 0 }
@@ -114,18 +126,19 @@ export class Deliveries {
     for (const depth of depths) {
       this.#ready.set(depth.agent, depth.ready)
       this.#leased.set(depth.agent, depth.leased)
+      this.#behind.set(depth.agent, depth.behind)
     }
     for (const row of leased) this.#leases.set(leaseKey(row), { ...row, until: row.lease_until ?? 0, number: undefined })
     this.counters.dead = dead
   }
 
   depth(agent: number): number {
-    return (this.#ready.get(agent) ?? 0) + (this.#leased.get(agent) ?? 0)
+    return (this.#ready.get(agent) ?? 0) + (this.#leased.get(agent) ?? 0) + (this.#behind.get(agent) ?? 0)
   }
 
   totals(): { waiting: number; leased: number } {
     const sum = (map: Map<number, number>) => [...map.values()].reduce((total, count) => total + count, 0)
-    return { waiting: sum(this.#ready), leased: sum(this.#leased) }
+    return { waiting: sum(this.#ready) + sum(this.#behind), leased: sum(this.#leased) }
   }
 
   /** Starts delivering to the session. `resumeAfter` is the last delivery number the client saw; without it the client is a fresh one. */
@@ -134,35 +147,66 @@ export class Deliveries {
     const tenant = session.caller.tenant
     const head = this.#numbers.get(agent) ?? this.#firstNumber
     const known = resumeAfter !== undefined && resumeAfter > this.#firstNumber && resumeAfter <= head
-    const sent = new Map<number, Place>()
-    if (known) {
-      for (const lease of this.#leases.values()) {
-        if (lease.agent === agent && lease.number !== undefined && lease.number <= resumeAfter) sent.set(lease.number, lease)
-      }
-    }
-    const keep = new Set([...sent.values()].map(leaseKey))
-    this.#windows.set(agent, { session, sent: new Map([...sent].toSorted(([a], [b]) => a - b)), pumping: false, again: false })
-    // What a lost connection took with it comes again at once; what the client still holds it may acknowledge by its receipt.
-    await this.#database.transaction(async (tx) => {
+    const seen = (): [number, Place][] =>
+      [...this.#leases.values()].flatMap((lease): [number, Place][] =>
+        known && lease.agent === agent && lease.number !== undefined && lease.number <= resumeAfter
+          ? [[lease.number, lease]]
+          : [],
+      )
+    // What a lost connection took with it comes again at once; what the client still holds it may acknowledge by its receipt. Nothing is
+    // leased to the new session before that is committed, or the same would be taken back from it.
+    await this.transactionWithAcks(async (tx) => {
+      const keep = new Set(seen().map(([, place]) => leaseKey(place)))
       for (const row of await leasedOf(tx, tenant, agent))
         if (!keep.has(leaseKey(row))) await this.#giveBack(tx, row, connectionLost, 0)
+      tx.afterCommit(() => {
+        if (this.#sessions.forAgent(agent) !== session) return
+        const sent = new Map(seen().toSorted(([a], [b]) => a - b))
+        this.#windows.set(agent, { session, reserved: 0, sent, pumping: false, again: false })
+      })
     })
     this.pump(agent)
     return { resumed: known, head, gap: !known && resumeAfter !== undefined && resumeAfter > 0 && resumeAfter !== head }
   }
 
-  /** May a new message be leased to its recipient in the transaction that stores it? Only when nothing waits before it. */
-  canLeaseNow(agent: number, taken: number): boolean {
+  /**
+   * Takes a credit for a new message, so that it is leased in the transaction that stores it. Undefined when it has to wait: nobody is
+   * there, or others wait before it. Goes to `stored` or back by `unreserve`.
+   */
+  reserve(agent: number): Window | undefined {
     const window = this.#windows.get(agent)
-    if (!window || (this.#ready.get(agent) ?? 0) > 0 || window.pumping) return false
-    return this.#room(window) - taken > 0
+    if (!window || (this.#ready.get(agent) ?? 0) > 0 || window.pumping || this.#room(window) <= 0) return undefined
+    window.reserved += 1
+    return window
+  }
+
+  unreserve(windows: ReadonlyMap<InboxRow, Window>): void {
+    for (const window of windows.values()) window.reserved -= 1
+  }
+
+  /**
+   * Does a new message of a conversation have to wait for an earlier one of its sender? `first` is the message that the conversation is
+   * named by; `lines` remembers the answers of one transaction.
+   */
+  async isBehind(tx: Tx, row: MessageRow, agent: number, first: MessageRow | undefined, lines: Set<string>): Promise<boolean> {
+    const line: Line = { tenant: row.tenant, agent, conversation: row.conversation as string, sender: row.actor }
+    const name = lineKey(line)
+    if (lines.has(name)) return true
+    lines.add(name)
+    if (first?.actor === row.actor && (await joinLine(tx, line, first))) {
+      this.#heads.add(leaseKey({ agent, seq: first.seq }))
+      return true
+    }
+    return hasLine(tx, line)
   }
 
   /** Counts rows stored by `insertDeliveries`; leased ones are handed over. Runs after the commit. */
-  stored(rows: readonly InboxRow[], messages: ReadonlyMap<number, MessageRow>): void {
+  stored(rows: readonly InboxRow[], messages: ReadonlyMap<number, MessageRow>, reserved: ReadonlyMap<InboxRow, Window>): void {
     const toPump = new Set<number>()
+    this.unreserve(reserved)
     for (const row of rows) {
-      if (row.state === 1) this.#hand(row, messages.get(row.seq) as MessageRow)
+      if (row.state === 1) this.#hand(row, messages.get(row.seq) as MessageRow, reserved.get(row))
+      else if (row.state === 2) this.#count(this.#behind, row.agent, 1)
       else {
         this.#count(this.#ready, row.agent, 1)
         toPump.add(row.agent)
@@ -188,7 +232,9 @@ export class Deliveries {
     this.#run(
       this.lease(window.session.caller.tenant, agent, Math.min(room, 256), leaseMs)
         .then(({ rows }) => {
-          if (this.#windows.get(agent) === window) for (const row of rows) this.#send(window, row.place, row.message)
+          if (this.#windows.get(agent) !== window) return this.#undo(rows.map((row) => row.place))
+          for (const row of rows) this.#send(window, row.place, row.message)
+          return undefined
         })
         .finally(() => {
           window.pumping = false
@@ -210,10 +256,10 @@ export class Deliveries {
     await this.flushAcks()
     const now = this.#clock.now()
     const until = now + duration
-    const { rows, expired } = await this.#database.transaction(async (tx) => {
+    return this.#database.transaction(async (tx) => {
       const due = await readyDeliveries(tx, tenant, agent, now, limit)
-      const gone = due.filter((row) => row.expires_at !== null && row.expires_at <= now)
-      const alive = due.filter((row) => row.expires_at === null || row.expires_at > now)
+      const gone = due.filter((row) => row.ends_at !== null && row.ends_at <= now)
+      const alive = due.filter((row) => row.ends_at === null || row.ends_at > now)
       for (const row of gone) {
         await buryDelivery(
           tx,
@@ -223,24 +269,31 @@ export class Deliveries {
           now,
         )
       }
+      await this.#advance(
+        tx,
+        gone.map((row) => ({ ...row, conversation: row.line })),
+      )
       await leaseDeliveries(
         tx,
         alive.map((row) => ({ ...row, attempt: row.inbox_attempt + 1 })),
         until,
       )
-      return { rows: alive, expired: gone.length }
-    })
-    this.#count(this.#ready, agent, -(rows.length + expired))
-    this.#count(this.#leased, agent, rows.length)
-    return {
-      rows: rows.map((row) => {
+      const rows = alive.map((row) => {
         const place: Place = { tenant, agent, priority: row.priority, seq: row.seq, attempt: row.inbox_attempt + 1 }
-        this.#leases.set(leaseKey(place), { ...place, until, number: undefined })
-        this.counters.delivered += 1
-        if (place.attempt > 1) this.counters.redelivered += 1
         return { place, message: row, until }
-      }),
-    }
+      })
+      // Counted in the order of the commits: a later transaction may already settle or take back what this one leased.
+      tx.afterCommit(() => {
+        for (const row of gone) this.#heads.delete(leaseKey(row))
+        this.#count(this.#ready, agent, -due.length)
+        this.#count(this.#leased, agent, rows.length)
+        for (const { place, message } of rows) {
+          const { line: conversation, sender } = message
+          this.#leases.set(leaseKey(place), { ...place, conversation, sender, until, number: undefined })
+        }
+      })
+      return { rows }
+    })
   }
 
   /** For clients without a socket: waits until something is ready, at most `waitMs`. */
@@ -250,6 +303,7 @@ export class Deliveries {
       const { rows } = await this.lease(tenant, agent, limit, duration)
       const left = deadline - this.#clock.now()
       if (rows.length > 0 || left <= 0 || signal.aborted || this.#closed) {
+        for (const { place } of rows) this.#countDelivery(place)
         this.#announceSettled(
           agent,
           rows.map((row) => row.place),
@@ -263,15 +317,20 @@ export class Deliveries {
 
   /** Cumulative acknowledgement of everything this session was sent up to `number`. */
   acknowledgeUpTo(session: Session, number: number): void {
-    const window = session.agent === undefined ? undefined : this.#windows.get(session.agent)
-    if (!window || window.session !== session) return
+    const { agent } = session
+    const window = agent === undefined ? undefined : this.#windows.get(agent)
+    if (agent === undefined || !window || window.session !== session) return
+    let waitedFor = false
     for (const [sentNumber, place] of window.sent) {
       if (sentNumber > number) break
       window.sent.delete(sentNumber)
       this.#acks.push(place)
+      waitedFor ||= this.#lineOf(place) !== undefined
     }
-    this.#ackSoon()
-    if (session.agent !== undefined) this.pump(session.agent)
+    // The next of a conversation waits for this one, so it does not wait for another commit to ride on.
+    if (waitedFor && (this.#behind.get(agent) ?? 0) > 0) this.#run(this.flushAcks())
+    else this.#ackSoon(lazyAckMs)
+    this.pump(agent)
   }
 
   addCredits(session: Session, credits: number): void {
@@ -282,7 +341,7 @@ export class Deliveries {
   /** Acknowledges by receipt. Throws stale_receipt when the delivery was sent again or died. */
   async acknowledge(places: readonly Place[]): Promise<{ acknowledged: number; already: number }> {
     await this.flushAcks()
-    const outcome = await this.#database.transaction(async (tx) => {
+    return this.#database.transaction(async (tx) => {
       const current = new Map<string, Place>()
       let already = 0
       for (const place of places) {
@@ -291,11 +350,9 @@ export class Deliveries {
         if (state === 'settled' || current.has(leaseKey(place))) already += 1
         else current.set(leaseKey(place), place)
       }
-      await settleDeliveries(tx, [...current.values()])
-      return { current: [...current.values()], already }
+      await this.#settle(tx, [...current.values()])
+      return { acknowledged: current.size, already }
     })
-    this.#settled(outcome.current)
-    return { acknowledged: outcome.current.length, already: outcome.already }
   }
 
   /** Acknowledges inside the caller's transaction, for a reply that settles its request in the same commit. */
@@ -303,8 +360,7 @@ export class Deliveries {
     const state = await this.#standing(tx, place)
     if (state === 'stale') throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
     if (state === 'settled') return
-    await settleDeliveries(tx, [place])
-    tx.afterCommit(() => this.#settled([place]))
+    await this.#settle(tx, [place])
   }
 
   async reject(
@@ -324,31 +380,48 @@ export class Deliveries {
 
   async extend(place: Place, duration: number): Promise<number> {
     const until = this.#clock.now() + duration
-    const held = await this.#database.transaction((tx) => extendDelivery(tx, place, until))
-    if (!held) throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
-    const lease = this.#leases.get(leaseKey(place))
-    if (lease) lease.until = until
+    await this.#database.transaction(async (tx) => {
+      if (!(await extendDelivery(tx, place, until)))
+        throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, this.#epoch) })
+      tx.afterCommit(() => {
+        const lease = this.#leases.get(leaseKey(place))
+        if (lease?.attempt === place.attempt) lease.until = until
+      })
+    })
     return until
   }
 
-  /** Puts the acknowledgements that wait into `tx`; they ride on its commit. */
-  async takeAcksInto(tx: Tx): Promise<void> {
-    if (this.#acks.length === 0) return
-    const acks = this.#acks
-    this.#acks = []
-    await settleDeliveries(tx, acks)
-    tx.afterCommit(() => this.#settled(acks))
+  /** A transaction that settles, before anything else, the acknowledgements that wait: they ride on its commit. */
+  async transactionWithAcks<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    let acks: Place[] = []
+    try {
+      return await this.#database.transaction(async (tx) => {
+        acks = this.#acks
+        this.#acks = []
+        if (acks.length > 0) await this.#settle(tx, acks)
+        return work(tx)
+      })
+    } catch (error) {
+      // They were given once and count, whatever became of the transaction.
+      this.#acks = [...acks, ...this.#acks]
+      this.#ackSoon(sweepMs)
+      throw error
+    }
   }
 
   async flushAcks(): Promise<void> {
-    if (this.#acks.length > 0) await this.#database.transaction((tx) => this.takeAcksInto(tx))
+    if (this.#acks.length > 0) await this.transactionWithAcks(async () => {})
   }
 
-  /** A dead letter goes back to the end of the agent's inbox. */
-  redriven(agent: number): void {
-    this.#count(this.#ready, agent, 1)
-    this.counters.dead -= 1
+  /** A dead letter is in the agent's inbox again. */
+  redriven(agent: number, state: InboxRow['state'], wasListed: boolean): void {
+    this.#count(state === 2 ? this.#behind : this.#ready, agent, 1)
+    if (wasListed) this.counters.dead -= 1
     this.pump(agent)
+  }
+
+  purged(): void {
+    this.counters.dead -= 1
   }
 
   async close(): Promise<void> {
@@ -386,6 +459,7 @@ export class Deliveries {
         errors,
         now,
       )
+      await this.#advance(tx, [row])
       await this.#log.append(tx, this.#system(row.tenant), null, [
         { type: 'message.dead', subject: messageId(row.seq), data: { ...common, reason, attempts: row.attempt } },
       ])
@@ -412,16 +486,71 @@ export class Deliveries {
 
   #room(window: Window): number {
     if (window.session.buffered() > maxBuffered) return 0
-    return window.session.mode === 'plain' ? maxPlainWindow - window.sent.size : window.session.credits
+    return (window.session.mode === 'plain' ? maxPlainWindow - window.sent.size : window.session.credits) - window.reserved
   }
 
-  #hand(row: InboxRow, message: MessageRow): void {
-    const place: Place = { tenant: row.tenant, agent: row.agent, priority: row.priority, seq: row.seq, attempt: row.attempt }
-    this.#leases.set(leaseKey(place), { ...place, until: row.lease_until ?? 0, number: undefined })
-    this.#count(this.#leased, row.agent, 1)
+  #hand(row: InboxRow, message: MessageRow, reserved: Window | undefined): void {
+    const { tenant, agent, priority, seq, attempt, conversation, sender } = row
+    const place: Place = { tenant, agent, priority, seq, attempt }
+    this.#leases.set(leaseKey(place), { ...place, conversation, sender, until: row.lease_until ?? 0, number: undefined })
+    this.#count(this.#leased, agent, 1)
+    const window = this.#windows.get(agent)
+    if (window && window === reserved) this.#send(window, place, message)
+    else this.#run(this.#undo([place]))
+  }
+
+  /** The session that these were leased for went away before they were sent: they are as if they had never been leased. */
+  async #undo(places: readonly Place[]): Promise<void> {
+    if (places.length === 0) return
+    await this.#database.transaction(async (tx) => {
+      await undoLeases(tx, places)
+      tx.afterCommit(() => {
+        // One that was given back meanwhile has no lease of this attempt any more.
+        for (const place of places) if (this.#forget(place)) this.#count(this.#ready, place.agent, 1)
+        for (const agent of new Set(places.map((place) => place.agent))) this.pump(agent)
+      })
+    })
+  }
+
+  #countDelivery(place: Place): void {
     this.counters.delivered += 1
-    const window = this.#windows.get(row.agent)
-    if (window) this.#send(window, place, message)
+    if (place.attempt > 1) this.counters.redelivered += 1
+  }
+
+  /** The line in which others may wait for this delivery. */
+  #lineOf(place: Place): Line | undefined {
+    const lease = this.#leases.get(leaseKey(place))
+    const conversation = lease?.conversation ?? (this.#heads.has(leaseKey(place)) ? messageId(place.seq) : null)
+    if (!lease || conversation === null) return undefined
+    return { tenant: place.tenant, agent: place.agent, conversation, sender: lease.sender }
+  }
+
+  async #settle(tx: Tx, places: readonly Place[]): Promise<void> {
+    await settleDeliveries(tx, places)
+    await this.#advance(
+      tx,
+      places.flatMap((place) => this.#lineOf(place) ?? []),
+    )
+    tx.afterCommit(() => this.#settled(places))
+  }
+
+  /** Makes those ready that waited for what just left the inbox. */
+  async #advance(tx: Tx, left: readonly (Omit<Line, 'conversation'> & { conversation: string | null })[]): Promise<void> {
+    const lines = new Map<string, Line>()
+    for (const { tenant, agent, conversation, sender } of left) {
+      if (conversation === null) continue
+      const line = { tenant, agent, conversation, sender }
+      lines.set(lineKey(line), line)
+    }
+    for (const line of lines.values()) {
+      if (!(await advanceLine(tx, line))) continue
+      tx.afterCommit(() => {
+        this.#count(this.#behind, line.agent, -1)
+        this.#count(this.#ready, line.agent, 1)
+        this.pump(line.agent)
+        for (const wake of this.#waiters.get(line.agent) ?? []) wake()
+      })
+    }
   }
 
   #send(window: Window, place: Place, message: MessageRow): void {
@@ -433,10 +562,11 @@ export class Deliveries {
     session.send(
       deliveryFrame(message, number, this.#handed(place, lease?.until ?? this.#clock.now() + leaseMs), this.#directory),
     )
+    this.#countDelivery(place)
     if (session.mode === 'plain') {
       // Plain clients know no acknowledgement: what was written to them is settled.
       this.#acks.push(place)
-      this.#ackSoon()
+      this.#ackSoon(lazyAckMs)
     } else {
       session.credits -= 1
       window.sent.set(number, place)
@@ -468,6 +598,7 @@ export class Deliveries {
     const lease = this.#leases.get(leaseKey(place))
     if (lease?.attempt !== place.attempt) return false
     this.#leases.delete(leaseKey(place))
+    this.#heads.delete(leaseKey(place))
     this.#count(this.#leased, place.agent, -1)
     if (lease.number !== undefined) this.#windows.get(place.agent)?.sent.delete(lease.number)
     return true
@@ -491,9 +622,9 @@ export class Deliveries {
     ])
   }
 
-  #ackSoon(): void {
-    if (this.#acks.length === 0 || this.#ackTimer) return
-    this.#ackTimer = this.#clock.after(lazyAckMs, () => {
+  #ackSoon(ms: number): void {
+    if (this.#acks.length === 0 || this.#ackTimer || this.#closed) return
+    this.#ackTimer = this.#clock.after(ms, () => {
       this.#ackTimer = undefined
       this.#run(this.flushAcks())
     })
@@ -505,8 +636,7 @@ export class Deliveries {
     const due = [...this.#leases.values()].filter((lease) => lease.until <= now)
     if (due.length > 0) {
       this.#run(
-        this.#database.transaction(async (tx) => {
-          await this.takeAcksInto(tx)
+        this.transactionWithAcks(async (tx) => {
           for (const lease of due) {
             const row = await getDelivery(tx, lease)
             if (row?.state === 1 && row.attempt === lease.attempt && (row.lease_until ?? 0) <= now)
@@ -549,4 +679,5 @@ export class Deliveries {
   }
 }
 
+const lineKey = (line: Line): string => `${line.agent}/${line.sender}/${line.conversation}`
 const leaseKey = (place: Pick<Place, 'agent' | 'seq'>): string => `${place.agent}/${place.seq}`

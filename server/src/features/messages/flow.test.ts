@@ -179,7 +179,7 @@ verifies(
 
     const second = await serveFor(t, { clock, config: { data: folder.path } })
     const after = await second.call<{ items: Message[] }>('GET', '/messages')
-    const without = ({ status: _, ...message }: Message) => message
+    const without = ({ status: _status, ...message }: Message) => message
     assert.deepEqual(after.items.slice(1).map(without), before.items.map(without))
     assert.deepEqual(
       after.items.map((message) => message.status),

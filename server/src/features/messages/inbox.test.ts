@@ -39,30 +39,26 @@ async function open(t: TestContext, options: TestServerOptions = {}) {
 }
 const contents = (deliveries: readonly Delivery[]) => deliveries.map((delivery) => delivery.content)
 
-verifies(
-  ['MSG-12', 'MSG-21'],
-  'a message waits in the inbox until it is leased and acknowledged, and the depth says so',
-  async (t) => {
-    const { send, receive, acknowledge, status, depth } = await open(t)
-    const sent = [await send('one'), await send('two'), await send('three')]
-    assert.equal(await depth(), 3)
-    const first = await receive({ limit: 2 })
-    assert.deepEqual(contents(first), ['one', 'two'])
-    assert.deepEqual(
-      first.map((delivery) => [delivery.attempt, delivery.replay, delivery.lease_until]),
-      [
-        [1, false, '2026-01-01T00:00:30.000Z'],
-        [1, false, '2026-01-01T00:00:30.000Z'],
-      ],
-    )
-    assert.deepEqual(contents(await receive()), ['three'])
-    assert.deepEqual(await receive(), [])
-    assert.equal(await depth(), 3, 'leased ones are still in the inbox')
-    assert.deepEqual(await acknowledge(first.map((delivery) => delivery.receipt)), { acknowledged: 2, already: 0 })
-    assert.equal(await depth(), 1)
-    assert.deepEqual(await Promise.all(sent.map((message) => status(message.id))), ['acknowledged', 'acknowledged', 'delivered'])
-  },
-)
+verifies('MSG-21', 'a message waits in the inbox until it is leased and acknowledged, and the depth says so', async (t) => {
+  const { send, receive, acknowledge, status, depth } = await open(t)
+  const sent = [await send('one'), await send('two'), await send('three')]
+  assert.equal(await depth(), 3)
+  const first = await receive({ limit: 2 })
+  assert.deepEqual(contents(first), ['one', 'two'])
+  assert.deepEqual(
+    first.map((delivery) => [delivery.attempt, delivery.replay, delivery.lease_until]),
+    [
+      [1, false, '2026-01-01T00:00:30.000Z'],
+      [1, false, '2026-01-01T00:00:30.000Z'],
+    ],
+  )
+  assert.deepEqual(contents(await receive()), ['three'])
+  assert.deepEqual(await receive(), [])
+  assert.equal(await depth(), 3, 'leased ones are still in the inbox')
+  assert.deepEqual(await acknowledge(first.map((delivery) => delivery.receipt)), { acknowledged: 2, already: 0 })
+  assert.equal(await depth(), 1)
+  assert.deepEqual(await Promise.all(sent.map((message) => status(message.id))), ['acknowledged', 'acknowledged', 'delivered'])
+})
 
 test('the same acknowledgement again is fine, also within one call', async (t) => {
   const { send, receive, acknowledge, depth } = await open(t)
@@ -238,7 +234,7 @@ test('a copy that was not taken in time expires, which is recorded, and is no de
   assert.deepEqual((await server.call<Dead>('GET', '/dead-letters')).items, [])
 })
 
-verifies('MSG-19', 'within a conversation of one sender nothing overtakes, not even what comes again', async (t) => {
+test('within a conversation of one sender nothing overtakes, not even what comes again', async (t) => {
   const { server, clock, send, receive, acknowledge, reject } = await open(t, { random: () => 0.5 })
   await server.call('POST', '/agents/register', { name: 'eve' })
   const other = await server.call<{ token: string }>('POST', '/agents/register', { name: 'eve' })

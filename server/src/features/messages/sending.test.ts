@@ -96,7 +96,7 @@ test('topic patterns: a star is one word, a hash is the rest', async (t) => {
   for (const [pattern, topic, matches] of table) assert.equal(await reaches(pattern, topic), matches, `${pattern} for ${topic}`)
 })
 
-verifies('MSG-16', 'a message for nobody is stored as unroutable, with the reason, and never dropped', async (t) => {
+test('a message for nobody is stored as unroutable, with the reason, and never dropped', async (t) => {
   const server = await serveFor(t)
   const ghost = await server.call<Sent>('POST', '/messages', { to: 'ghost', content: 'anyone?' })
   assert.deepEqual(
@@ -115,46 +115,33 @@ verifies('MSG-16', 'a message for nobody is stored as unroutable, with the reaso
   assert.equal(half.metadata['unroutable_reason'], 'no agent is called ghost')
 })
 
-verifies(
-  ['MSG-09', 'API-31'],
-  'the envelope shows every field of the documents, and what nobody knows stays in metadata',
-  async (t) => {
-    const server = await serveFor(t)
-    const ada = await server.plain('ada')
-    await server.plain('bob')
-    const task = await server.call<{ id: string }>('POST', '/tasks', { title: 'a task' })
-    const sent = await ada.call<Sent>('message:send', {
-      recipients: ['bob'],
-      content: { n: 1 },
-      message_type: 'analysis.request',
-      task_id: task.id,
-      metadata: { origin: 'x', urgency: 3 },
-      mood: 'calm',
-      nested: { deep: [1, null] },
-    })
-    const read = await server.call<Message>('GET', `/messages/${sent.id}`)
-    const shown = [
-      read.id,
-      read.message_id,
-      read.sender,
-      read.recipients,
-      read.content,
-      read.type,
-      read.message_type,
-      read.task_id,
-    ]
-    assert.deepEqual(shown, [sent.id, sent.id, 'ada', ['bob'], { n: 1 }, 'analysis.request', 'analysis.request', task.id])
-    assert.deepEqual(read.metadata, { origin: 'x', urgency: 3, mood: 'calm', nested: { deep: [1, null] } })
-    const agent = await server.call<{ id: string }>('GET', '/agents/ada')
-    assert.equal(read.sender_id, agent.id)
-    assert.ok(Date.parse(read.created_at) > 0)
-    const { conversation_id, sender_seq, kind, priority } = read
-    assert.deepEqual(
-      { conversation_id, sender_seq, kind, priority },
-      { conversation_id: sent.id, sender_seq: 1, kind: 'event', priority: 3 },
-    )
-  },
-)
+verifies('MSG-09', 'the envelope shows every field of the documents, and what nobody knows stays in metadata', async (t) => {
+  const server = await serveFor(t)
+  const ada = await server.plain('ada')
+  await server.plain('bob')
+  const task = await server.call<{ id: string }>('POST', '/tasks', { title: 'a task' })
+  const sent = await ada.call<Sent>('message:send', {
+    recipients: ['bob'],
+    content: { n: 1 },
+    message_type: 'analysis.request',
+    task_id: task.id,
+    metadata: { origin: 'x', urgency: 3 },
+    mood: 'calm',
+    nested: { deep: [1, null] },
+  })
+  const read = await server.call<Message>('GET', `/messages/${sent.id}`)
+  const shown = [read.id, read.message_id, read.sender, read.recipients, read.content, read.type, read.message_type, read.task_id]
+  assert.deepEqual(shown, [sent.id, sent.id, 'ada', ['bob'], { n: 1 }, 'analysis.request', 'analysis.request', task.id])
+  assert.deepEqual(read.metadata, { origin: 'x', urgency: 3, mood: 'calm', nested: { deep: [1, null] } })
+  const agent = await server.call<{ id: string }>('GET', '/agents/ada')
+  assert.equal(read.sender_id, agent.id)
+  assert.ok(Date.parse(read.created_at) > 0)
+  const { conversation_id, sender_seq, kind, priority } = read
+  assert.deepEqual(
+    { conversation_id, sender_seq, kind, priority },
+    { conversation_id: sent.id, sender_seq: 1, kind: 'event', priority: 3 },
+  )
+})
 
 verifies('MSG-08', 'request, response, broadcast, system and event are chosen by kind or by type, and filtered on', async (t) => {
   const server = await serveFor(t)
@@ -323,48 +310,44 @@ verifies(['MSG-11'], 'priorities by name and by number', async (t) => {
     await assert.rejects(server.call('POST', '/messages', { to: 'bob', content: 0, priority }), refused(422, 'invalid_request'))
 })
 
-verifies(
-  'REL-02',
-  'the same key and body is the original answer; another body is refused; each sender has its own keys',
-  async (t) => {
-    const server = await serveFor(t)
-    const bob = await server.leased('bob')
-    const ada = await server.plain('ada')
-    const body = { to: 'bob', content: { a: 1, b: [2] }, type: 'x', metadata: { m: 1 } }
-    const first = await server.request<Sent>('POST', '/messages', body, { key: '"k-1"' })
-    assert.deepEqual([first.status, first.body.receipt.duplicate], [201, false])
-    const again = await server.request<Sent>('POST', '/api/messages', { ...body, content: { b: [2], a: 1 } }, { key: 'k-1' })
-    assert.deepEqual(
-      [again.status, again.body.id, again.body.receipt],
-      [200, first.body.id, { ...first.body.receipt, duplicate: true }],
+test('the same key and body is the original answer; another body is refused; each sender has its own keys', async (t) => {
+  const server = await serveFor(t)
+  const bob = await server.leased('bob')
+  const ada = await server.plain('ada')
+  const body = { to: 'bob', content: { a: 1, b: [2] }, type: 'x', metadata: { m: 1 } }
+  const first = await server.request<Sent>('POST', '/messages', body, { key: '"k-1"' })
+  assert.deepEqual([first.status, first.body.receipt.duplicate], [201, false])
+  const again = await server.request<Sent>('POST', '/api/messages', { ...body, content: { b: [2], a: 1 } }, { key: 'k-1' })
+  assert.deepEqual(
+    [again.status, again.body.id, again.body.receipt],
+    [200, first.body.id, { ...first.body.receipt, duplicate: true }],
+  )
+  const others: object[] = [
+    { content: 2 },
+    { to: 'ada' },
+    { type: 'y' },
+    { priority: 1 },
+    { metadata: { m: 2 } },
+    { conversation_id: 'c' },
+    { ttl: 5 },
+    { artifacts: ['a'] },
+    { kind: 'system' },
+  ]
+  for (const other of others) {
+    await assert.rejects(
+      server.call('POST', '/messages', { ...body, ...other }, { key: 'k-1' }),
+      refused(422, 'idempotency_conflict'),
+      JSON.stringify(other),
     )
-    const others: object[] = [
-      { content: 2 },
-      { to: 'ada' },
-      { type: 'y' },
-      { priority: 1 },
-      { metadata: { m: 2 } },
-      { conversation_id: 'c' },
-      { ttl: 5 },
-      { artifacts: ['a'] },
-      { kind: 'system' },
-    ]
-    for (const other of others) {
-      await assert.rejects(
-        server.call('POST', '/messages', { ...body, ...other }, { key: 'k-1' }),
-        refused(422, 'idempotency_conflict'),
-        JSON.stringify(other),
-      )
-    }
-    assert.notEqual((await ada.call<Sent>('message:send', body, 'k-1')).id, first.body.id)
-    const together = await Promise.all(
-      Array.from({ length: 20 }, () => server.call<Sent>('POST', '/messages', body, { key: 'k-2' })),
-    )
-    assert.equal(new Set(together.map((sent) => sent.id)).size, 1)
-    assert.equal(together.filter((sent) => !sent.receipt.duplicate).length, 1)
-    assert.equal((await bob.settled('message:received')).length, 3)
-  },
-)
+  }
+  assert.notEqual((await ada.call<Sent>('message:send', body, 'k-1')).id, first.body.id)
+  const together = await Promise.all(
+    Array.from({ length: 20 }, () => server.call<Sent>('POST', '/messages', body, { key: 'k-2' })),
+  )
+  assert.equal(new Set(together.map((sent) => sent.id)).size, 1)
+  assert.equal(together.filter((sent) => !sent.receipt.duplicate).length, 1)
+  assert.equal((await bob.settled('message:received')).length, 3)
+})
 
 verifies(
   ['MSG-27', 'API-08'],

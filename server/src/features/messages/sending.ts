@@ -10,16 +10,28 @@ import type { Caller } from '../../core/context.ts'
 import type { EventLog } from '../../core/events.ts'
 import { maxMessageBytes, serialise } from '../../core/limits.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
-import { type Deliveries, leaseMs } from './delivery.ts'
-import { type Meta, type Place, messageId, metaOf } from './envelope.ts'
+import { type Deliveries, type Window, leaseMs } from './delivery.ts'
+import { type Meta, type Place, messageId, messageSeq, metaOf } from './envelope.ts'
 import type { Requests } from './requests.ts'
-import { type InboxRow, type MessageRow, appendMessages, findByKeys, insertDeliveries, lastSenderSeq } from './store.ts'
+import {
+  type InboxRow,
+  type MessageRow,
+  appendMessages,
+  findByKeys,
+  getMessage,
+  insertDeliveries,
+  lastSenderSeq,
+  standingIn,
+} from './store.ts'
 
 const maxInbox = 100_000
+const maxMetadataBytes = 64 * 1024
 
 export interface Outgoing {
   caller: Caller
   trace: string
+  /** What the key is used up for: the same key may come again with another operation. */
+  operation: string
   key: string | undefined
   content: unknown
   recipients: number[]
@@ -31,6 +43,8 @@ export interface Outgoing {
   replyTo: number | null
   task: string | null
   lease: string | undefined
+  /** The agent named the task itself, on a session whose leases are never implied. */
+  fenced: boolean
   meta: Meta
   ttl: number | undefined
   late: boolean
@@ -56,18 +70,37 @@ export interface SendingParts {
 export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<Stored> {
   const { database, clock, log, deliveries, requests } = parts
 
-  const store = coalesce<Outgoing & { body: string }, Stored>((batch) =>
-    database.transaction(async (tx) => {
-      await deliveries.takeAcksInto(tx)
+  const store = coalesce<Outgoing & { body: string }, Stored>(async (batch) => {
+    try {
+      return await storeTogether(batch)
+    } catch (error) {
+      // A store that cannot write refuses one message as it refuses many; anything else may be the fault of one of them.
+      if (batch.length === 1 || error instanceof CadreError) throw error
+      return Promise.all(
+        batch.map((message) =>
+          storeTogether([message]).then(
+            ([outcome]) => outcome as Outcome<Stored>,
+            (cause: unknown) => ({ error: cause }),
+          ),
+        ),
+      )
+    }
+  })
+
+  async function storeTogether(batch: readonly (Outgoing & { body: string })[]): Promise<Outcome<Stored>[]> {
+    const claimed: MessageRow[] = []
+    const reserved = new Map<InboxRow, Window>()
+    const transaction = deliveries.transactionWithAcks(async (tx) => {
       const outcomes = Array.from<Outcome<Stored>>({ length: batch.length })
       const known = await duplicates(tx, batch)
       const last = new Map<string, number>()
+      const heads = new Map<string, MessageRow | undefined>()
+      const lines = new Set<string>()
       const rows: MessageRow[] = []
       const inbox: InboxRow[] = []
-      const taken = new Map<number, number>()
       const now = clock.now()
       for (const [index, message] of batch.entries()) {
-        const prior = message.key === undefined ? undefined : known.get(keyOf(message.caller, message.key))
+        const prior = message.key === undefined ? undefined : known.get(`${message.caller.id}/${storedKey(message)}`)
         if (prior) {
           outcomes[index] = same(prior, message)
             ? { value: { row: prior, duplicate: true } }
@@ -75,20 +108,25 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
           continue
         }
         try {
-          if (message.task !== null && message.lease !== undefined) {
-            await parts.checkLease(tx, { task: message.task, lease: message.lease, caller: message.caller })
-          }
+          if (message.task !== null) await checkStanding(tx, message, message.task)
           if (message.settles) await deliveries.acknowledgeIn(tx, message.settles)
         } catch (error) {
           outcomes[index] = { error }
           continue
         }
-        const row = await toRow(tx, message, now, last)
+        const row = await toRow(tx, message, now, last, heads)
         rows.push(row)
-        if (message.key !== undefined) known.set(keyOf(message.caller, message.key), row)
+        if (message.key !== undefined) known.set(`${row.actor}/${row.key}`, row)
         // A waiting requester takes the reply itself; nobody else needs a copy of it.
-        const answered = message.replyTo !== null && requests.claim(message.replyTo, message.recipients)
-        if (!answered) for (const agent of message.recipients) inbox.push(toInbox(row, agent, now, taken))
+        const answered = message.replyTo !== null && requests.claim(message.replyTo, row.actor, message.recipients)
+        if (answered) claimed.push(row)
+        else {
+          const head = row.conversation === null ? undefined : heads.get(row.conversation)
+          for (const agent of message.recipients) {
+            const behind = row.conversation !== null && (await deliveries.isBehind(tx, row, agent, head, lines))
+            inbox.push(toInbox(row, agent, now, behind, reserved))
+          }
+        }
         outcomes[index] = { value: { row, duplicate: false } }
       }
       await appendMessages(tx, rows)
@@ -108,8 +146,8 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
             task: row.task,
           })),
         )
-        deliveries.stored(inbox, bySeq)
-        for (const row of rows) {
+        deliveries.stored(inbox, bySeq, reserved)
+        for (const row of claimed) {
           if (row.reply_to === null || !requests.resolve(row.reply_to, row)) continue
           // The waiter took it: that is its delivery and its acknowledgement.
           deliveries.counters.delivered += 1
@@ -117,13 +155,31 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         }
       })
       return outcomes
-    }),
-  )
+    })
+    try {
+      return await transaction
+    } catch (error) {
+      deliveries.unreserve(reserved)
+      for (const row of claimed) if (row.reply_to !== null) requests.unclaim(row.reply_to)
+      throw error
+    }
+  }
+
+  /** Who holds a task, or held it, speaks of it under the current lease only; anybody else may name it. */
+  async function checkStanding(tx: Tx, message: Outgoing, task: string): Promise<void> {
+    const { caller, lease } = message
+    if (lease !== undefined) return parts.checkLease(tx, { task, lease, caller })
+    if (!message.fenced) return
+    const standing = await standingIn(tx, caller.tenant, task, caller.id)
+    if (standing !== 'never') throw new CadreError(standing === 'holds' ? 'lease_required' : 'stale_lease', { id: task })
+  }
 
   async function duplicates(tx: Tx, batch: readonly Outgoing[]): Promise<Map<string, MessageRow>> {
     const keys = new Map<string, { tenant: number; actor: number; keys: string[] }>()
-    for (const { caller, key } of batch) {
-      if (key === undefined) continue
+    for (const message of batch) {
+      const { caller } = message
+      const key = storedKey(message)
+      if (key === null) continue
       const group = keys.get(String(caller.id))
       if (group) group.keys.push(key)
       else keys.set(String(caller.id), { tenant: caller.tenant, actor: caller.id, keys: [key] })
@@ -141,12 +197,15 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
     message: Outgoing & { body: string },
     now: number,
     last: Map<string, number>,
+    heads: Map<string, MessageRow | undefined>,
   ): Promise<MessageRow> {
-    const { caller } = message
+    const { caller, conversation } = message
     let senderSeq = 1
-    if (message.conversation !== null) {
-      const line = `${caller.id}/${message.conversation}`
-      senderSeq = (last.get(line) ?? (await lastSenderSeq(tx, caller.tenant, caller.id, message.conversation))) + 1
+    if (conversation !== null) {
+      if (!heads.has(conversation)) heads.set(conversation, await firstOf(tx, caller.tenant, conversation))
+      const line = `${caller.id}/${conversation}`
+      senderSeq =
+        (last.get(line) ?? (await lastSenderSeq(tx, caller.tenant, caller.id, conversation, heads.get(conversation)))) + 1
       last.set(line, senderSeq)
     }
     const [single] = message.recipients
@@ -162,7 +221,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
       actor: caller.id,
       trace: message.trace,
       body: message.body,
-      key: message.key ?? null,
+      key: storedKey(message),
       recipient: message.recipients.length === 1 && single !== undefined ? single : null,
       recipients: message.recipients.length === 1 ? null : JSON.stringify(message.recipients),
       topic: message.topic,
@@ -179,30 +238,30 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
     }
   }
 
-  function toInbox(row: MessageRow, agent: number, now: number, taken: Map<number, number>): InboxRow {
-    const count = taken.get(agent) ?? 0
-    // Leased in the same insert when the agent is connected and nothing waits before it: that saves one update a message. A message of
-    // an ordered conversation always goes through the queue, which holds it back behind its predecessor.
-    const direct = row.conversation === null && deliveries.canLeaseNow(agent, count)
-    if (direct) taken.set(agent, count + 1)
-    return {
+  function toInbox(row: MessageRow, agent: number, now: number, behind: boolean, reserved: Map<InboxRow, Window>): InboxRow {
+    // Leased in the same insert when the agent is connected and nothing waits before it: that saves one update a message.
+    const window = behind ? undefined : deliveries.reserve(agent)
+    const inboxRow: InboxRow = {
       tenant: row.tenant,
       agent,
       priority: row.priority,
       seq: row.seq,
-      state: direct ? 1 : 0,
-      attempt: direct ? 1 : 0,
-      lease_until: direct ? now + leaseMs : null,
+      state: window ? 1 : behind ? 2 : 0,
+      attempt: window ? 1 : 0,
+      lease_until: window ? now + leaseMs : null,
       available_at: now,
       conversation: row.conversation,
       sender: row.actor,
       expires_at: row.expires_at,
       errors: null,
     }
+    if (window) reserved.set(inboxRow, window)
+    return inboxRow
   }
 
   return (message) => {
     const body = serialise(message.content, 'content', maxMessageBytes)
+    if (message.meta.metadata !== undefined) serialise(message.meta.metadata, 'metadata', maxMetadataBytes)
     for (const agent of message.recipients) {
       if (deliveries.depth(agent) >= maxInbox)
         throw new CadreError('inbox_full', { agent: parts.agentName(agent), limit: maxInbox })
@@ -211,7 +270,14 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   }
 }
 
-const keyOf = (caller: Caller, key: string): string => `${caller.id}/${key}`
+/** The message that a conversation is named by, when it is named by one. */
+async function firstOf(tx: Tx, tenant: number, conversation: string): Promise<MessageRow | undefined> {
+  const seq = messageSeq(conversation)
+  const row = seq === undefined ? undefined : await getMessage(tx, tenant, seq)
+  return row?.conversation === null ? row : undefined
+}
+
+const storedKey = ({ operation, key }: Outgoing): string | null => (key === undefined ? null : `${operation} ${key}`)
 
 /** The same request again? Compared by meaning, and only when a key has been seen before. */
 function same(row: MessageRow, message: Outgoing & { body: string }): boolean {

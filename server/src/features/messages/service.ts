@@ -5,7 +5,7 @@ import type { Caller, Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
 import type { Handlers } from '../../core/invoke.ts'
-import { numberCursor, toPage } from '../../core/paging.ts'
+import { decodeCursor, numberCursor, toPage } from '../../core/paging.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { Deliveries, leaseMs } from './delivery.ts'
@@ -20,10 +20,13 @@ import {
   getDelivery,
   getMessage,
   getReply,
+  hasLine,
   insertDeliveries,
+  isListed,
   listDead,
   listMessages,
   loadSubscriptions,
+  purgeDead,
   removeDead,
   removeSubscription,
 } from './store.ts'
@@ -58,6 +61,7 @@ type Names =
   | 'messages.extend'
   | 'messages.dead_letters'
   | 'messages.redrive'
+  | 'messages.purge'
 
 export interface Messages {
   handlers: Pick<Handlers, Names>
@@ -122,6 +126,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     return {
       caller: context.caller,
       trace: context.trace,
+      operation: context.operation.replace('messages.', ''),
       key: context.idempotencyKey,
       content: input.content,
       topic: null,
@@ -131,6 +136,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
       replyTo: input.reply_to === undefined ? null : requireSeq(input.reply_to),
       task: input.task_id ?? null,
       lease: input.lease,
+      fenced: input.task_id !== undefined && context.caller.role === 'agent' && context.session?.mode === 'leased',
       ttl: input.ttl,
       late: false,
       settles: undefined,
@@ -142,6 +148,11 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
         ...fields.meta,
       },
     }
+  }
+
+  /** What a message answers its sender must be able to see. */
+  async function checkAnswered(context: Context, input: Envelope): Promise<void> {
+    if (input.reply_to !== undefined) await visible(context, input.reply_to)
   }
 
   async function send(message: Outgoing): Promise<Message & { receipt: Receipt }> {
@@ -170,7 +181,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     let dead: Message['status'] | undefined
     for (const agent of recipients.slice(0, maxStatusLookups)) {
       const delivery = await getDelivery(database, { tenant: row.tenant, agent, priority: row.priority, seq: row.seq })
-      if (delivery?.state === 0) return 'stored'
+      if (delivery && delivery.state !== 1) return 'stored'
       if (delivery) leased = true
       else {
         const buried = await getDead(database, row.tenant, agent, row.seq)
@@ -217,7 +228,8 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
   }
 
   const handlers: Messages['handlers'] = {
-    'messages.send': (context, input) => {
+    'messages.send': async (context, input) => {
+      await checkAnswered(context, input)
       const named = [
         ...(input.to === undefined ? [] : Array.isArray(input.to) ? input.to : [input.to]),
         ...(input.recipients ?? []),
@@ -238,18 +250,18 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     },
 
     'messages.ask': async (context, input) => {
+      await checkAnswered(context, input)
       const recipient = directory.agent(context.tenant, input.to)
       const deadline = clock.now() + input.timeout_ms
       const { row, duplicate } = await store(
         outgoing(context, input, { recipients: [recipient.id], kind: 'request', meta: { deadline } }),
       )
       const id = messageId(row.seq)
-      const earlier = duplicate ? await getReply(database, context.tenant, row.seq) : undefined
+      const earlier = duplicate ? await getReply(database, context.tenant, row.seq, recipient.id) : undefined
       const reply =
         earlier ??
         (await requests.wait(
-          row.seq,
-          context.caller.id,
+          { seq: row.seq, requester: context.caller.id, asked: recipient.id },
           Math.max(1, deadline - clock.now()),
           row.conversation ?? id,
           context.signal,
@@ -273,7 +285,8 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
       )
     },
 
-    'messages.publish': (context, input) => {
+    'messages.publish': async (context, input) => {
+      await checkAnswered(context, input)
       const recipients = subscriptions.matching(context.tenant, input.topic).filter((agent) => agent !== context.caller.id)
       return send(
         outgoing(context, input, {
@@ -382,11 +395,11 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
 
     'messages.dead_letters': async (context, input) => {
       const agent = context.caller.role === 'agent' || input.agent !== undefined ? inboxOwner(context, input.agent) : undefined
-      const rows = await listDead(database, context.tenant, agent, numberCursor(input.cursor), input.limit + 1)
+      const rows = await listDead(database, context.tenant, agent, deadCursor(input.cursor), input.limit + 1)
       const page = toPage(
         rows,
         input.limit,
-        (row) => row.seq,
+        (row) => `${row.seq}.${row.agent}`,
         (row) => row,
       )
       const items = await Promise.all(
@@ -417,21 +430,25 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
       const answer = await context.write(async (tx) => {
         const dead = await getDead(tx, context.tenant, agent, messageSeq(id) ?? -1)
         const message = dead && (await getMessage(tx, context.tenant, dead.seq))
-        if (!dead || !message || !(await removeDead(tx, dead)))
+        if (!dead || dead.reason === 'purged' || !message || !(await removeDead(tx, dead)))
           throw new CadreError('not_found', { entity: 'dead letter', id: input.id })
         const now = clock.now()
+        const { tenant, actor: sender, conversation } = message
+        const behind = conversation !== null && (await hasLine(tx, { tenant, agent, conversation, sender }))
+        const state = behind ? 2 : 0
         await insertDeliveries(tx, [
           {
-            tenant: context.tenant,
+            tenant,
             agent,
             priority: dead.priority,
             seq: dead.seq,
-            state: 0,
+            state,
             attempt: 0,
             lease_until: null,
             available_at: now,
-            conversation: message.conversation,
-            sender: message.actor,
+            conversation,
+            sender,
+            // The time it had was for its first way; whoever sends it again wants it to arrive.
             expires_at: null,
             errors: null,
           },
@@ -441,7 +458,25 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
           subject: id,
           data: { message_id: id, agent_id: agentId, agent: directory.byId(agent).name, attempt: 1, reason: 'redriven' },
         })
-        tx.afterCommit(() => deliveries.redriven(agent))
+        tx.afterCommit(() => deliveries.redriven(agent, state, isListed(dead)))
+        return { id: input.id, message_id: id }
+      })
+      return answer as typeof answer & { receipt: Receipt }
+    },
+
+    'messages.purge': async (context, input) => {
+      const [id = '', agentId = ''] = input.id.split('.')
+      const agent = inboxOwner(context, agentId)
+      const answer = await context.write(async (tx) => {
+        const dead = await getDead(tx, context.tenant, agent, messageSeq(id) ?? -1)
+        if (!dead || !isListed(dead)) throw new CadreError('not_found', { entity: 'dead letter', id: input.id })
+        await purgeDead(tx, dead)
+        tx.emit({
+          type: 'message.purged',
+          subject: id,
+          data: { message_id: id, agent_id: agentId, agent: directory.byId(agent).name },
+        })
+        tx.afterCommit(() => deliveries.purged())
         return { id: input.id, message_id: id }
       })
       return answer as typeof answer & { receipt: Receipt }
@@ -452,6 +487,19 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
 }
 
 export type { MessageRow }
+
+/** Dead letters stand in the order of their messages; one message may have several. */
+function deadCursor(cursor: string | undefined): { seq: number; agent: number } | undefined {
+  const key = decodeCursor(cursor)
+  if (key === undefined) return undefined
+  const [, seq, agent] = /^(\d{1,15})\.(\d{1,15})$/.exec(String(key)) ?? []
+  if (seq !== undefined && agent !== undefined) return { seq: Number(seq), agent: Number(agent) }
+  throw new CadreError(
+    'invalid_request',
+    {},
+    { fields: [{ pointer: '/cursor', detail: 'Pass the `next` of an earlier page unchanged.' }] },
+  )
+}
 
 function toMs(value: string | undefined, field: string): number | undefined {
   if (value === undefined) return undefined

@@ -33,10 +33,12 @@ export interface InboxRow {
   agent: number
   priority: number
   seq: number
-  state: 0 | 1
+  /** 0 ready, 1 leased, 2 behind an earlier message of its sender in its conversation. */
+  state: 0 | 1 | 2
   attempt: number
   lease_until: number | null
   available_at: number
+  /** What it is ordered by, with the sender: null while no other message names its conversation. */
   conversation: string | null
   sender: number
   expires_at: number | null
@@ -119,30 +121,70 @@ export async function findByKeys(
     where tenant = ${tenant} and actor = ${actor} and key in ${values(JSON.stringify(keys))}`)
 }
 
-export async function lastSenderSeq(tx: Tx, tenant: number, actor: number, conversation: string): Promise<number> {
+/** A conversation is named by the id of its first message, which itself carries no name: `first` is that message, if there is one. */
+export async function lastSenderSeq(
+  tx: Tx,
+  tenant: number,
+  actor: number,
+  conversation: string,
+  first: MessageRow | undefined,
+): Promise<number> {
   const row = await tx.get<{ last: number | null }>(sql`select max(sender_seq) as last from log
     where tenant = ${tenant} and conversation = ${conversation} and actor = ${actor}`)
-  return row?.last ?? 0
+  return Math.max(row?.last ?? 0, first?.actor === actor ? first.sender_seq : 0)
 }
 
-/**
- * Ready deliveries of an agent in the order they are due. One whose sender has an earlier unsettled message in the same conversation
- * here is held back, so that order survives redelivery.
- */
+/** What is ordered among itself: the deliveries of one sender in one conversation to one agent. */
+export interface Line {
+  tenant: number
+  agent: number
+  conversation: string
+  sender: number
+}
+
+const inLine = (line: Line): Sql => sql`tenant = ${line.tenant} and agent = ${line.agent}
+  and conversation = ${line.conversation} and sender = ${line.sender}`
+
+/** Puts the first message of a conversation at the head of the line, when it still waits here. True when it did. */
+export async function joinLine(tx: Tx, line: Line, first: MessageRow): Promise<boolean> {
+  return (
+    (await tx.run(sql`update inbox set conversation = ${line.conversation} where tenant = ${line.tenant} and agent = ${line.agent}
+      and priority = ${first.priority} and seq = ${first.seq} and sender = ${line.sender} and conversation is null`)) === 1
+  )
+}
+
+export async function hasLine(tx: Tx, line: Line): Promise<boolean> {
+  return (await tx.get(sql`select seq from inbox where ${inLine(line)} limit 1`)) !== undefined
+}
+
+/** Makes the next of the line ready after its predecessor left. False when there is none, or it is under way already. */
+export async function advanceLine(tx: Tx, line: Line): Promise<boolean> {
+  // In two statements: as one, SQLite walks the whole inbox of the agent by its key instead of using the index of lines.
+  const next = await tx.get<{ priority: number; seq: number }>(
+    sql`select priority, seq from inbox where ${inLine(line)} order by seq limit 1`,
+  )
+  if (!next) return false
+  return (
+    (await tx.run(sql`update inbox set state = 0 where tenant = ${line.tenant} and agent = ${line.agent}
+      and priority = ${next.priority} and seq = ${next.seq} and state = 2`)) === 1
+  )
+}
+
+/** Ready deliveries of an agent in the order they are due. Those behind another in their conversation are not ready. */
 export async function readyDeliveries(
   tx: Tx,
   tenant: number,
   agent: number,
   now: number,
   limit: number,
-): Promise<(InboxRow & MessageRow & { inbox_attempt: number })[]> {
-  return tx.all(sql`select i.agent, i.priority, i.attempt as inbox_attempt, i.errors, i.sender, m.seq, m.tenant, m.at, m.actor, m.trace, m.body, m.key,
+): Promise<(InboxRow & MessageRow & { inbox_attempt: number; line: string | null; ends_at: number | null })[]> {
+  return tx.all(sql`select i.agent, i.priority, i.attempt as inbox_attempt, i.errors, i.sender, i.conversation as line, i.expires_at as ends_at, m.seq, m.tenant, m.at, m.actor, m.trace, m.body, m.key,
       m.recipient, m.recipients, m.topic, m.kind, m.message_type, m.conversation, m.sender_seq, m.reply_to, m.task, m.meta, m.expires_at, m.late
-    from inbox i join log m on m.seq = i.seq
-    where i.tenant = ${tenant} and i.agent = ${agent} and i.state = 0 and i.available_at <= ${now}
-      and (i.conversation is null or not exists (select 1 from inbox b where b.tenant = i.tenant and b.agent = i.agent
-        and b.conversation = i.conversation and b.sender = i.sender and b.seq < i.seq))
-    order by i.priority, i.seq limit ${limit}`)
+    from (select tenant, agent, priority, seq from inbox
+        where tenant = ${tenant} and agent = ${agent} and state = 0 and available_at <= ${now} order by priority, seq limit ${limit}) r
+      join inbox i on i.tenant = r.tenant and i.agent = r.agent and i.priority = r.priority and i.seq = r.seq
+      join log m on m.seq = r.seq
+    order by r.priority, r.seq`)
 }
 
 type Place = Pick<InboxRow, 'tenant' | 'agent' | 'priority' | 'seq'>
@@ -191,6 +233,14 @@ export async function returnDelivery(tx: Tx, place: Place, availableAt: number, 
     where tenant = ${place.tenant} and agent = ${place.agent} and priority = ${place.priority} and seq = ${place.seq}`)
 }
 
+/** Takes back leases whose deliveries nobody was sent, as if they had never been. */
+export async function undoLeases(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
+  await tx.runMany(
+    'update inbox set state = 0, lease_until = null, attempt = attempt - 1 where tenant = ? and agent = ? and priority = ? and seq = ? and attempt = ? and state = 1',
+    places.map((place) => [place.tenant, place.agent, place.priority, place.seq, place.attempt]),
+  )
+}
+
 /** Leases that end with the process that gave them; the attempt is not the message's fault. */
 export async function releaseLeases(tx: Tx, places: readonly (Place & { attempt: number })[]): Promise<void> {
   await tx.runMany(
@@ -223,20 +273,27 @@ export interface DeadRow {
   at: number
 }
 
+/** Kept so that the message still says what became of it; neither is listed. */
+const unlisted = ['expired', 'purged']
+export const isListed = (row: DeadRow): boolean => !unlisted.includes(row.reason)
+
+/** Newest first; recipients of one message by falling id. */
 export async function listDead(
   database: Database,
   tenant: number,
   agent: number | undefined,
-  before: number | undefined,
+  before: { seq: number; agent: number } | undefined,
   limit: number,
 ): Promise<DeadRow[]> {
   const conditions = [
     sql`tenant = ${tenant}`,
     agent === undefined ? undefined : sql`agent = ${agent}`,
-    before === undefined ? undefined : sql`seq < ${before}`,
-    sql`reason <> 'expired'`,
+    before === undefined ? undefined : sql`(seq < ${before.seq} or (seq = ${before.seq} and agent < ${before.agent}))`,
+    sql`reason not in ('expired', 'purged')`,
   ]
-  return database.all<DeadRow>(sql`select * from dead_letters ${sql.where(conditions)} order by seq desc limit ${limit}`)
+  return database.all<DeadRow>(
+    sql`select * from dead_letters ${sql.where(conditions)} order by seq desc, agent desc limit ${limit}`,
+  )
 }
 
 export async function getDead(reader: Reader, tenant: number, agent: number, seq: number): Promise<DeadRow | undefined> {
@@ -249,16 +306,29 @@ export async function removeDead(tx: Tx, row: DeadRow): Promise<boolean> {
   )
 }
 
+export async function purgeDead(tx: Tx, row: DeadRow): Promise<void> {
+  await tx.run(sql`update dead_letters set reason = 'purged', errors = '[]'
+    where tenant = ${row.tenant} and agent = ${row.agent} and seq = ${row.seq}`)
+}
+
 export async function getMessage(reader: Reader, tenant: number, seq: number): Promise<MessageRow | undefined> {
   return reader.get<MessageRow>(
     sql`select ${messageColumns} from log where seq = ${seq} and tenant = ${tenant} and kind is not null`,
   )
 }
 
-export async function getReply(reader: Reader, tenant: number, replyTo: number): Promise<MessageRow | undefined> {
-  return reader.get<MessageRow>(
-    sql`select ${messageColumns} from log where tenant = ${tenant} and reply_to = ${replyTo} and kind = 'response' order by seq limit 1`,
-  )
+/** The first answer to a request by the agent that was asked. */
+export async function getReply(reader: Reader, tenant: number, replyTo: number, asked: number): Promise<MessageRow | undefined> {
+  return reader.get<MessageRow>(sql`select ${messageColumns} from log
+    where tenant = ${tenant} and reply_to = ${replyTo} and kind = 'response' and actor = ${asked} order by seq limit 1`)
+}
+
+/** Does the agent hold the task, or did it once? */
+export async function standingIn(tx: Tx, tenant: number, task: string, agent: number): Promise<'holds' | 'held' | 'never'> {
+  const attempt = await tx.get<{ ended_at: number | null }>(sql`select ended_at from task_attempts
+    where tenant = ${tenant} and task = ${task} and agent = ${agent} order by token desc limit 1`)
+  if (!attempt) return 'never'
+  return attempt.ended_at === null ? 'holds' : 'held'
 }
 
 export interface MessageFilter {
@@ -304,14 +374,19 @@ export async function listMessages(database: Database, filter: MessageFilter, li
 export interface LeasedRow extends InboxRow {}
 
 /** What a starting server must know: how full each inbox is and which leases run. */
-export async function loadInboxes(
-  database: Database,
-): Promise<{ depths: { agent: number; ready: number; leased: number }[]; leased: LeasedRow[]; dead: number }> {
-  const depths = await database.all<{ agent: number; ready: number; leased: number }>(
-    sql`select agent, sum(case when state = 0 then 1 else 0 end) as ready, sum(state) as leased from inbox group by agent`,
+export async function loadInboxes(database: Database): Promise<{
+  depths: { agent: number; ready: number; leased: number; behind: number }[]
+  leased: LeasedRow[]
+  dead: number
+}> {
+  const depths = await database.all<{ agent: number; ready: number; leased: number; behind: number }>(
+    sql`select agent, sum(case when state = 0 then 1 else 0 end) as ready, sum(case when state = 1 then 1 else 0 end) as leased,
+      sum(case when state = 2 then 1 else 0 end) as behind from inbox group by agent`,
   )
   const leased = await database.all<LeasedRow>(sql`select * from inbox where state = 1`)
-  const dead = await database.get<{ count: number }>(sql`select count(*) as count from dead_letters`)
+  const dead = await database.get<{ count: number }>(
+    sql`select count(*) as count from dead_letters where reason not in ('expired', 'purged')`,
+  )
   return { depths, leased, dead: dead?.count ?? 0 }
 }
 

@@ -6,18 +6,24 @@ import { type Assignment, CadreError, type Task, type TaskState, canMove, canoni
 import type { Clock } from '../../core/clock.ts'
 import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
+import type { Logger } from '../../core/logger.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import type { Agents, Known } from '../agents/service.ts'
 import { decodeLease, encodeLease, isFinal, isHeld, moved, toTask } from './view.ts'
-import { ReadyQueue, type Wanted } from './ready-queue.ts'
+import { ReadyQueue, type Waiting, type Wanted } from './ready-queue.ts'
 import {
+  type ReadyPlace,
+  type ReadyRow,
   type TaskRow,
+  beforeAllReady,
   childrenOf,
+  countByState,
   dependentsOf,
   dueToWake,
   endAttempt,
   getTask,
+  hasHeld,
   heldBy,
   loadsByAgent,
   openAttempt,
@@ -26,6 +32,7 @@ import {
   renewLease,
   saveTask,
   startAttempt,
+  wasAlerted,
 } from './store.ts'
 
 export interface EngineParts {
@@ -38,10 +45,42 @@ export interface EngineParts {
   random: () => number
   engine: () => Context
   leaseMs: number
+  logger: Logger
+}
+
+/** A write in the name of a task. */
+export interface TaskWrite {
+  task: string
+  lease: string | undefined
+  caller: Caller
+  /** The session keeps leases: an agent then names the one of a task it holds or held. */
+  strict?: boolean | undefined
+  /** Naming the task is no mere reference: only who holds it may. */
+  mustHold?: boolean | undefined
+}
+
+interface Choice {
+  waiting: Waiting
+  agent: number
+  candidates: number
+}
+
+/** A task whose write failed is left alone until then. */
+interface Ailing {
+  tenant: number
+  until: number
+  failures: number
+  queued: boolean
 }
 
 const sweepMs = 250
 const batchSize = 256
+const rescanMs = 15_000
+const rescanPage = 1_000
+const alertEveryMs = 5_000
+const alertAfterMs = 30_000
+const maxAiling = 1_000
+const maxAilingMs = 30_000
 const firstRetryMs = 1_000
 
 export type Changes = Partial<TaskRow>
@@ -54,6 +93,12 @@ export class Engine {
   readonly #lastGiven = new Map<number, number>()
   readonly #background = new Set<Promise<unknown>>()
   readonly #watchers = new Map<string, Set<() => void>>()
+  readonly #counts = new Map<number, Map<string, number>>()
+  readonly #ailing = new Map<string, Ailing>()
+  #rescanning = false
+  #rescanAt: number
+  #rescanFrom: ReadyPlace = beforeAllReady
+  #alertAt: number
   #given = 0
   #assigning = false
   #again = false
@@ -62,8 +107,11 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts
+    this.#rescanAt = parts.clock.now() + rescanMs
+    this.#alertAt = parts.clock.now() + alertEveryMs
     this.#cancelSweep = parts.clock.after(sweepMs, () => this.#sweep())
     parts.agents.onAvailable(() => this.kick())
+    parts.agents.onEnding((agent) => this.#run(this.#letGo(agent)))
     parts.sessions.onBound((session) => {
       if (session.agent !== undefined) this.#run(this.#deliverWaiting(session.agent))
     })
@@ -75,14 +123,36 @@ export class Engine {
       this.#loads.set(assignee, count)
       this.#parts.agents.setLoad(assignee, count)
     }
-    for (let last = ''; ; ) {
-      const rows = await readyAfter(this.#parts.database, last, 1000)
+    for (const { tenant, state, count } of await countByState(this.#parts.database)) this.#count(tenant, state, count)
+    for (let last = beforeAllReady; ; ) {
+      const rows = await readyAfter(this.#parts.database, last, rescanPage)
       for (const row of rows) this.#enqueue(row)
       const end = rows.at(-1)
       if (!end) break
-      last = end.id
+      last = end
+    }
+    // Terminations that the last process did not finish.
+    for (const agent of this.#parts.agents.registry.all()) {
+      if (agent.status !== 'stopping' && agent.status !== 'terminated') continue
+      const load = this.#loads.get(agent.id) ?? 0
+      if (load > 0) this.#run(this.#letGo(agent))
+      else if (agent.status === 'stopping') this.#parts.agents.setLoad(agent.id, 0)
     }
     this.kick()
+  }
+
+  /** Tasks of the tenant in each state, without asking the store. */
+  counts(tenant: number): Record<string, number> {
+    return Object.fromEntries([...(this.#counts.get(tenant) ?? [])].filter(([, count]) => count > 0))
+  }
+
+  /** Ids of ready tasks that ask for what the agent is, most urgent first. A hint: the store decides. */
+  claimable(agent: Known, limit: number): string[] {
+    const may = ({ tenant, type, capabilities }: Wanted) =>
+      tenant === agent.tenant &&
+      (type === null || type === agent.type_key) &&
+      capabilities.every((capability) => agent.capabilityKeys.has(capability))
+    return [...new Set(this.#queue.first(may, limit).map((entry) => entry.id))]
   }
 
   view(row: TaskRow): Task {
@@ -98,11 +168,19 @@ export class Engine {
     return row.lease_ms ?? this.#parts.leaseMs
   }
 
-  /** Checks that `lease` is the current one of the task; what every write in the name of a task goes through. */
-  async checkLease(tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }): Promise<void> {
-    const row = await getTask(tx, write.caller.tenant, write.task)
-    if (!row) throw new CadreError('not_found', { entity: 'task', id: write.task })
-    this.requireHolder(row, write.lease, write.caller, false)
+  /**
+   * What every write in the name of a task goes through. A lease must be the current one. Without one: operators may always; an agent
+   * that never had the task only refers to it; one that has it, or had it, must name the lease when its session keeps leases (`strict`).
+   * Throws `not_found`, `stale_lease`, `lease_required` or, with `mustHold`, `forbidden`.
+   */
+  async checkLease(tx: Tx, { task, lease, caller, strict = false, mustHold = false }: TaskWrite): Promise<void> {
+    const row = await getTask(tx, caller.tenant, task)
+    if (!row) throw new CadreError('not_found', { entity: 'task', id: task })
+    if (lease !== undefined || mustHold) return this.requireHolder(row, lease, caller, strict)
+    if (caller.role !== 'agent') return
+    if (row.assignee === caller.id && isHeld(row.state)) return this.requireHolder(row, lease, caller, strict)
+    if (strict && (row.assignee === caller.id || (await hasHeld(tx, caller.tenant, task, caller.id))))
+      throw new CadreError('stale_lease', { id: row.id })
   }
 
   /**
@@ -121,8 +199,8 @@ export class Engine {
     }
     if (caller.role !== 'agent') return
     if (row.assignee !== caller.id) throw new CadreError('forbidden', { reason: `Task ${row.id} is not assigned to you.` })
-    if (strict) throw new CadreError('lease_required', { id: row.id })
     if (!isHeld(row.state)) throw stale()
+    if (strict) throw new CadreError('lease_required', { id: row.id })
   }
 
   /** One legal move with its event. Answers the row as it is now. */
@@ -174,13 +252,26 @@ export class Engine {
     return after
   }
 
-  /** New tasks that were just stored. */
+  /** New tasks, as they were stored; their moves in the same commit are told by themselves. */
   created(rows: readonly TaskRow[]): void {
     for (const row of rows) {
+      this.#count(row.tenant, row.state, 1)
       if (row.state === 'ready') this.#enqueue(row)
-      if (row.state === 'assigned') this.#committed({ ...row, state: 'ready', assignee: null }, row)
     }
     this.kick()
+  }
+
+  /** Throws `conflict` when the agent ended: nobody would ever do what is named for it. */
+  requirePresent(agent: number): void {
+    if (this.#isGone(agent))
+      throw new CadreError('conflict', {
+        reason: `${this.#parts.directory.nameOf(agent)} is ${this.#parts.agents.registry.get(agent)?.status}; name another agent.`,
+      })
+  }
+
+  #isGone(agent: number): boolean {
+    const status = this.#parts.agents.registry.get(agent)?.status
+    return status === 'stopping' || status === 'terminated'
   }
 
   /**
@@ -210,6 +301,8 @@ export class Engine {
       attempt: row.attempt + 1,
       lease_until: leaseUntil,
       available_at: null,
+      // Its session is sent the assignment with the commit.
+      taken_at: this.#parts.sessions.forAgent(agent) === undefined ? null : this.#parts.clock.now(),
       started_at: null,
       progress: 0,
       progress_note: null,
@@ -234,9 +327,10 @@ export class Engine {
 
   /** Starts the lease of a task that its agent now takes. */
   async take(tx: WriteTx, row: TaskRow): Promise<TaskRow> {
-    const leaseUntil = this.#parts.clock.now() + this.leaseOf(row)
-    if (row.lease_until === leaseUntil) return row
-    const after = { ...row, lease_until: leaseUntil }
+    const now = this.#parts.clock.now()
+    const leaseUntil = now + this.leaseOf(row)
+    if (row.lease_until === leaseUntil && row.taken_at !== null) return row
+    const after = { ...row, lease_until: leaseUntil, taken_at: row.taken_at ?? now }
     if (!(await saveTask(tx, row, after)))
       throw new CadreError('conflict', { reason: `Task ${row.id} changed meanwhile; read it and try again.` })
     return after
@@ -291,14 +385,19 @@ export class Engine {
     return this.move(tx, row, state, 'task.failed', { error: record, token: row.token + 1 }, error.message)
   }
 
-  /** The task may run: named agents get it at once, others are found by the engine or claim it. */
+  /** The task may run: named agents get it at once, others are found by the engine or claim it. A named agent that ended is forgotten. */
   async settleReady(tx: WriteTx, row: TaskRow, reason: string | null): Promise<TaskRow> {
     const ready = await this.move(
       tx,
       row,
       'ready',
       isHeld(row.state) ? 'task.released' : 'task.ready',
-      { lease_until: null, available_at: null, token: row.token + 1 },
+      {
+        lease_until: null,
+        available_at: null,
+        token: row.token + 1,
+        assign_to: row.assign_to !== null && this.#isGone(row.assign_to) ? null : row.assign_to,
+      },
       reason,
     )
     return ready.assign_to === null ? ready : this.assign(tx, ready, ready.assign_to, 'named in the task')
@@ -400,45 +499,68 @@ export class Engine {
   }
 
   async #assignRound(): Promise<void> {
-    const chosen: { id: string; tenant: number; agent: number; candidates: number }[] = []
+    const chosen: Choice[] = []
     const planned = new Map<number, number>()
-    const skip = new Set<object>()
-    const lastHolder = new Map<string, number | null>()
+    const groups = this.#queue.groups()
     while (chosen.length < batchSize) {
-      const group = this.#queue.groups().find((candidate) => !skip.has(candidate))
+      const group = groups.pop()
       if (!group) break
+      const { tenant, type, capabilities } = group.wanted
       const candidates = this.#parts.agents.registry
-        .candidates(group.wanted.tenant, group.wanted.type, group.wanted.capabilities)
+        .candidates(tenant, type, capabilities)
         .filter((agent) => agent.load + (planned.get(agent.id) ?? 0) < agent.concurrency)
-      if (candidates.length === 0) {
-        skip.add(group)
-        continue
-      }
-      const entry = ReadyQueue.take(group)
-      if (!entry) continue
-      if (!lastHolder.has(entry.id))
-        lastHolder.set(entry.id, (await getTask(this.#parts.database, group.wanted.tenant, entry.id))?.assignee ?? null)
-      const agent = this.#choose(candidates, planned, lastHolder.get(entry.id) ?? null)
+      const waiting = candidates.length === 0 ? undefined : this.#queue.take(group)
+      if (!waiting) continue
+      this.#queue.replace(groups, group)
+      const agent = this.#choose(candidates, planned, waiting.lastHolder)
       planned.set(agent.id, (planned.get(agent.id) ?? 0) + 1)
       this.#given += 1
       this.#lastGiven.set(agent.id, this.#given)
-      chosen.push({ id: entry.id, tenant: group.wanted.tenant, agent: agent.id, candidates: candidates.length })
+      chosen.push({ waiting, agent: agent.id, candidates: candidates.length })
     }
     if (chosen.length === 0) return
-    await this.#parts.engine().write(async (tx) => {
-      for (const choice of chosen) {
-        const row = await getTask(tx, choice.tenant, choice.id)
-        if (row?.state !== 'ready') continue
-        await this.assign(
-          tx,
-          row,
-          choice.agent,
-          `least busy of ${choice.candidates} able ${choice.candidates === 1 ? 'agent' : 'agents'}`,
+    try {
+      await this.#give(chosen)
+    } catch (cause) {
+      // One task that cannot be written must not keep the others from their agents.
+      if (chosen.length === 1) this.#ail(chosen[0]?.waiting.group.wanted.tenant ?? 0, chosen[0]?.waiting.id ?? '', cause)
+      else
+        await Promise.all(
+          chosen.map((choice) =>
+            this.#give([choice]).catch((alone: unknown) =>
+              this.#ail(choice.waiting.group.wanted.tenant, choice.waiting.id, alone),
+            ),
+          ),
         )
+    }
+    if (this.#queue.size > 0) this.#again = true
+  }
+
+  async #give(chosen: readonly Choice[]): Promise<void> {
+    await this.#parts.engine().write(async (tx) => {
+      for (const { waiting, agent, candidates } of chosen) {
+        const row = await getTask(tx, waiting.group.wanted.tenant, waiting.id)
+        if (row?.state !== 'ready') continue
+        // Its agent began to stop meanwhile.
+        if (this.#isGone(agent)) tx.afterCommit(() => this.#enqueue(row))
+        else await this.assign(tx, row, agent, `least busy of ${candidates} able ${candidates === 1 ? 'agent' : 'agents'}`)
       }
       return {}
     })
-    if (this.#queue.size > 0) this.#again = true
+  }
+
+  #ail(tenant: number, id: string, cause: unknown): void {
+    const failures = (this.#ailing.get(id)?.failures ?? 0) + 1
+    const oldest = this.#ailing.keys().next().value
+    if (this.#ailing.size >= maxAiling && oldest !== undefined && !this.#ailing.has(id)) this.#ailing.delete(oldest)
+    const until = this.#parts.clock.now() + Math.min(1_000 * 2 ** (failures - 1), maxAilingMs)
+    this.#ailing.set(id, { tenant, until, failures, queued: false })
+    this.#report('a task could not be moved; it is tried again', cause, id)
+  }
+
+  #report(message: string, cause: unknown, task?: string): void {
+    if (cause instanceof CadreError && cause.code === 'draining') return
+    this.#parts.logger.error(message, { cause, ...(task !== undefined && { task }) })
   }
 
   // Connected before polling, another than the one that just lost it, least busy, longest without work.
@@ -479,10 +601,15 @@ export class Engine {
 
   #committed(before: TaskRow, after: TaskRow): void {
     this.#countLoad(before, after)
-    if (after.state === 'ready' && before.state !== 'ready') {
+    if (before.state !== after.state) {
+      this.#count(before.tenant, before.state, -1)
+      this.#count(after.tenant, after.state, 1)
+    }
+    this.#ailing.delete(after.id)
+    if (after.state === 'ready') {
       this.#enqueue(after)
       this.kick()
-    }
+    } else if (before.state === 'ready') this.#queue.remove(after.id)
     const { sessions } = this.#parts
     if (
       after.state === 'assigned' &&
@@ -515,9 +642,15 @@ export class Engine {
     }
   }
 
-  #enqueue(row: TaskRow): void {
+  #count(tenant: number, state: TaskState, change: number): void {
+    let counts = this.#counts.get(tenant)
+    if (!counts) this.#counts.set(tenant, (counts = new Map()))
+    counts.set(state, (counts.get(state) ?? 0) + change)
+  }
+
+  #enqueue(row: ReadyRow): void {
     const wanted = wantedBy(row)
-    if (wanted) this.#queue.add(wanted, row.priority, row.id)
+    if (wanted) this.#queue.add(wanted, row.priority, row.id, row.assignee, this.#parts.clock.now())
   }
 
   /** What waited for this agent: starts its leases and sends it over. */
@@ -546,20 +679,100 @@ export class Engine {
   async #sweepOnce(): Promise<void> {
     const now = this.#parts.clock.now()
     const { database } = this.#parts
-    const overdue = await overdueLeases(database, now, batchSize)
-    const due = await dueToWake(database, now, batchSize)
-    if (overdue.length === 0 && due.length === 0) return this.kick()
+    const limit = batchSize + this.#ailing.size
+    const overdue = await overdueLeases(database, now, limit)
+    const due = await dueToWake(database, now, limit)
+    await Promise.all([
+      ...overdue.map((stale) =>
+        this.#moveAlone(stale, async (tx, row) => {
+          if (isHeld(row.state) && row.lease_until !== null && row.lease_until <= now) await this.#expire(tx, row)
+        }),
+      ),
+      ...due.map((stale) =>
+        this.#moveAlone(stale, async (tx, row) => {
+          if (row.state === 'scheduled' && (row.available_at ?? 0) <= now) await this.settleReady(tx, row, 'its wait is over')
+        }),
+      ),
+    ])
+    await this.#retryAiling(now)
+    await this.#rescan(now)
+    if (now >= this.#alertAt) {
+      this.#alertAt = now + alertEveryMs
+      await this.#alert(now)
+    }
+  }
+
+  /** In a transaction of its own, so that a task that cannot be moved stops no other; these transactions share their commit. */
+  async #moveAlone(stale: TaskRow, move: (tx: WriteTx, row: TaskRow) => Promise<void>): Promise<void> {
+    if ((this.#ailing.get(stale.id)?.until ?? 0) > this.#parts.clock.now()) return
+    try {
+      await this.#parts.engine().write(async (tx) => {
+        const row = await getTask(tx, stale.tenant, stale.id)
+        if (row) await move(tx, row)
+        return {}
+      })
+    } catch (cause) {
+      this.#ail(stale.tenant, stale.id, cause)
+    }
+  }
+
+  /** Ready tasks whose assignment failed are offered again. */
+  async #retryAiling(now: number): Promise<void> {
+    const over = [...this.#ailing].filter(([, ailing]) => !ailing.queued && ailing.until <= now)
+    for (const [id, ailing] of over) {
+      ailing.queued = true
+      const row = await getTask(this.#parts.database, ailing.tenant, id)
+      if (row?.state === 'ready') this.#enqueue(row)
+      else if (!row || isFinal(row.state)) this.#ailing.delete(id)
+    }
+    if (over.length > 0) this.kick()
+  }
+
+  /** The queue is a hint: now and then it is compared with the store, a page at a time. */
+  async #rescan(now: number): Promise<void> {
+    if (this.#rescanning || now < this.#rescanAt) return
+    this.#rescanning = true
+    try {
+      const rows = await readyAfter(this.#parts.database, this.#rescanFrom, rescanPage)
+      for (const row of rows) if ((this.#ailing.get(row.id)?.until ?? 0) <= now) this.#enqueue(row)
+      this.#rescanFrom = rows.length < rescanPage ? beforeAllReady : (rows.at(-1) as ReadyRow)
+      if (rows.length < rescanPage) this.#rescanAt = now + rescanMs
+    } finally {
+      this.#rescanning = false
+    }
+    this.kick()
+  }
+
+  /** Says once for each time a task waits that nobody who is there can do it. */
+  async #alert(now: number): Promise<void> {
+    const { agents } = this.#parts
+    const alone = ({ tenant, type, capabilities }: Wanted) => agents.registry.able(tenant, type, capabilities).length === 0
+    const unserved = this.#queue.unserved(now - alertAfterMs, alone, batchSize)
+    if (unserved.length === 0) return
     await this.#parts.engine().write(async (tx) => {
-      for (const stale of overdue) {
-        const row = await getTask(tx, stale.tenant, stale.id)
-        if (row && isHeld(row.state) && row.lease_until !== null && row.lease_until <= now) await this.#expire(tx, row)
-      }
-      for (const stale of due) {
-        const row = await getTask(tx, stale.tenant, stale.id)
-        if (row?.state === 'scheduled' && (row.available_at ?? 0) <= now) await this.settleReady(tx, row, 'its wait is over')
+      for (const { id, group } of unserved) {
+        const row = await getTask(tx, group.wanted.tenant, id)
+        if (row?.state !== 'ready' || (await wasAlerted(tx, row.tenant, id))) continue
+        const data = moved(row, row, this.#parts.directory, 'no agent that is present is able to do it')
+        tx.emit({ type: 'task.unassignable', subject: id, task: id, data })
       }
       return {}
     })
+    for (const waiting of unserved) waiting.alerted = true
+  }
+
+  /** An agent that stops keeps what it works on; what never reached it goes elsewhere. */
+  async #letGo(agent: Known): Promise<void> {
+    for (let left = true; left; ) {
+      const { released } = await this.#parts.engine().write(async (tx) => {
+        const unseen = (await heldBy(tx, agent.tenant, agent.id)).filter(
+          (row) => row.lease_until === null || row.taken_at === null,
+        )
+        for (const row of unseen) await this.release(tx, row, `${this.#parts.directory.nameOf(agent.id)} is ${agent.status}`)
+        return { released: unseen.length }
+      })
+      left = released > 0
+    }
   }
 
   async #expire(tx: WriteTx, row: TaskRow): Promise<void> {
@@ -581,13 +794,15 @@ export class Engine {
   }
 
   #run(work: Promise<unknown>): void {
-    const guarded = work.catch(() => undefined).finally(() => this.#background.delete(guarded))
+    const guarded = work
+      .catch((cause: unknown) => this.#report('the task engine failed', cause))
+      .finally(() => this.#background.delete(guarded))
     this.#background.add(guarded)
   }
 }
 
 /** Null for a task that names nobody: such a task waits to be claimed or assigned. */
-function wantedBy(row: TaskRow): Wanted | null {
+function wantedBy(row: ReadyRow): Wanted | null {
   const capabilities = (JSON.parse(row.capabilities) as string[]).map(canonical).toSorted()
   if (row.assign_to !== null || (row.agent_type === null && capabilities.length === 0)) return null
   return { tenant: row.tenant, type: row.agent_type === null ? null : canonical(row.agent_type), capabilities }

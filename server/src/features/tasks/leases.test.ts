@@ -120,7 +120,7 @@ test('an assignment that was never begun costs no attempt', async (t) => {
 })
 
 verifies(
-  ['TSK-10', 'REL-02', 'TSK-11'],
+  ['TSK-10', 'REL-02'],
   'three retries after 1, 2 and 4 s, each attempt listed; then the task has failed for good',
   async (t) => {
     const clock = new ManualClock()
@@ -355,5 +355,5 @@ test('a task with a delay is not given before its time', async (t) => {
   await clock.advance(500)
   await assigned(bob)
   const events = await server.call<{ items: LogEntry[] }>('GET', '/events?types=task.ready')
-  assert.equal((events.items[0]?.data as { reason: string }).reason, 'its wait is over')
+  assert.equal((events.items[0]?.data as { reason: string } | undefined)?.reason, 'its wait is over')
 })

@@ -15,39 +15,120 @@ interface Entry {
   id: string
 }
 
+export interface Waiting extends Entry {
+  group: Group
+  /** Who held it last, so that another may be tried. */
+  lastHolder: number | null
+  /** When it came in; kept when it changes places. */
+  since: number
+  alerted: boolean
+}
+
 export interface Group {
   wanted: Wanted
+  /** Holds entries that were moved or removed since, too; they are dropped when they come to the top. */
   heap: Entry[]
+  waiting: number
 }
 
 export class ReadyQueue {
   readonly #groups = new Map<string, Group>()
+  /** In the order in which they came. */
+  readonly #waiting = new Map<string, Waiting>()
 
   get size(): number {
-    let size = 0
-    for (const group of this.#groups.values()) size += group.heap.length
-    return size
+    return this.#waiting.size
   }
 
-  add(wanted: Wanted, priority: number, id: string): void {
+  /** Adds a task, or moves it to another place. */
+  add(wanted: Wanted, priority: number, id: string, lastHolder: number | null = null, since = 0): void {
     const key = JSON.stringify([wanted.tenant, wanted.type, wanted.capabilities])
     let group = this.#groups.get(key)
-    if (!group) this.#groups.set(key, (group = { wanted, heap: [] }))
+    if (!group) this.#groups.set(key, (group = { wanted, heap: [], waiting: 0 }))
+    const known = this.#waiting.get(id)
+    if (known?.priority === priority && known.group === group) return
+    if (known) known.group.waiting -= 1
+    this.#waiting.set(id, { alerted: false, since, ...known, priority, id, group, lastHolder })
+    group.waiting += 1
     push(group.heap, { priority, id })
   }
 
-  /** Groups with work, the most urgent head first. */
+  remove(id: string): void {
+    const known = this.#waiting.get(id)
+    if (!known) return
+    this.#waiting.delete(id)
+    const { group } = known
+    group.waiting -= 1
+    if (group.heap.length <= 2 * group.waiting + 64) return
+    const left = group.heap.filter((entry) => this.#isCurrent(group, entry))
+    group.heap.length = 0
+    for (const entry of left) push(group.heap, entry)
+  }
+
+  /** Groups with work, the most urgent head last, so that it is popped first. */
   groups(): Group[] {
-    for (const [key, group] of this.#groups) if (group.heap.length === 0) this.#groups.delete(key)
-    return [...this.#groups.values()].toSorted((a, b) => compare(a.heap[0] as Entry, b.heap[0] as Entry))
+    for (const [key, group] of this.#groups) if (!this.#head(group)) this.#groups.delete(key)
+    return [...this.#groups.values()].toSorted((a, b) => compare(b.heap[0] as Entry, a.heap[0] as Entry))
   }
 
-  static take(group: Group): Entry | undefined {
-    return pop(group.heap)
+  /** Puts a group back among sorted ones, whose head was taken. */
+  replace(groups: Group[], group: Group): void {
+    const head = this.#head(group)
+    if (!head) return
+    let [low, high] = [0, groups.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const other = (groups[middle] as Group).heap[0]
+      if (other && compare(other, head) > 0) low = middle + 1
+      else high = middle
+    }
+    groups.splice(low, 0, group)
   }
 
-  static putBack(group: Group, entry: Entry): void {
-    push(group.heap, entry)
+  take(group: Group): Waiting | undefined {
+    if (!this.#head(group)) return undefined
+    const entry = pop(group.heap) as Entry
+    const known = this.#waiting.get(entry.id) as Waiting
+    this.#waiting.delete(entry.id)
+    group.waiting -= 1
+    return known
+  }
+
+  /** Ids of the most urgent tasks among the groups that `may` accepts, at most `limit`. Nothing is taken. */
+  first(may: (wanted: Wanted) => boolean, limit: number): Entry[] {
+    const found: Entry[] = []
+    for (const group of this.#groups.values()) {
+      if (!may(group.wanted)) continue
+      const seen: Entry[] = []
+      while (seen.length < limit && this.#head(group)) seen.push(pop(group.heap) as Entry)
+      for (const entry of seen) push(group.heap, entry)
+      found.push(...seen)
+    }
+    return found.toSorted(compare).slice(0, limit)
+  }
+
+  /** Those that came in before `before` and were not alerted, and whose group `alone` accepts. */
+  unserved(before: number, alone: (wanted: Wanted) => boolean, limit: number): Waiting[] {
+    const found: Waiting[] = []
+    const asked = new Map<Group, boolean>()
+    for (const entry of this.#waiting.values()) {
+      if (found.length >= limit) break
+      if (entry.since > before || entry.alerted) continue
+      let is = asked.get(entry.group)
+      if (is === undefined) asked.set(entry.group, (is = alone(entry.group.wanted)))
+      if (is) found.push(entry)
+    }
+    return found
+  }
+
+  #isCurrent(group: Group, entry: Entry): boolean {
+    const known = this.#waiting.get(entry.id)
+    return known?.group === group && known.priority === entry.priority
+  }
+
+  #head(group: Group): Entry | undefined {
+    while (group.heap[0] && !this.#isCurrent(group, group.heap[0])) pop(group.heap)
+    return group.heap[0]
   }
 }
 

@@ -3,13 +3,12 @@ import {
   type AttemptRow,
   type TaskRow,
   attemptsOf,
-  countByState,
   getTask,
   getTasks,
   heldBy,
   insertTasks,
   listTasks,
-  readyTasks,
+  openTasks,
 } from './store.ts'
 import {
   type Assignment,
@@ -28,6 +27,7 @@ import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { serialise } from '../../core/limits.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
+import type { Known } from '../agents/service.ts'
 import { Engine, type EngineParts, illegal } from './engine.ts'
 import { inOrder } from './graph.ts'
 import { decodeLease, isFinal, isHeld, moved } from './view.ts'
@@ -61,8 +61,11 @@ export interface Tasks {
   close(): Promise<void>
 }
 
+export type { TaskWrite } from './engine.ts'
+
 type Body = ParsedInputOf<'tasks.dag'>['tasks'][number]
 const maxResultBytes = 1024 * 1024
+const maxMetadataBytes = 64 * 1024
 
 export async function makeTasks(parts: TasksParts): Promise<Tasks> {
   const { database, directory, clock } = parts
@@ -73,6 +76,12 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     const row = await getTask(tx, context.tenant, id)
     if (!row) throw new CadreError('not_found', { entity: 'task', id })
     return row
+  }
+
+  function assignable(context: Context, reference: string): number {
+    const { id } = directory.agent(context.tenant, reference)
+    engine.requirePresent(id)
+    return id
   }
 
   function newRow(
@@ -95,10 +104,10 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
       creator: context.caller.id,
       agent_type: input.agent_type ?? null,
       capabilities: JSON.stringify(input.capabilities ?? []),
-      assign_to: input.assign_to === undefined ? null : directory.agent(context.tenant, input.assign_to).id,
+      assign_to: input.assign_to === undefined ? null : assignable(context, input.assign_to),
       assignee: null,
       input: serialise(input.input ?? null, 'input', maxResultBytes),
-      requirements: JSON.stringify(input.requirements ?? {}),
+      requirements: serialise(input.requirements ?? {}, 'requirements', maxMetadataBytes),
       result: 'null',
       error: null,
       attempt: 0,
@@ -107,13 +116,14 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
       lease_ms: input.lease_ms ?? null,
       lease_until: null,
       available_at: input.delay_ms ? now + input.delay_ms : null,
+      taken_at: null,
       due_date: input.due_date === undefined ? null : toMs(input.due_date, 'due_date'),
       created_at: now,
       started_at: null,
       updated_at: now,
       completed_at: null,
       artifacts: JSON.stringify(input.artifacts ?? []),
-      metadata: JSON.stringify(input.metadata ?? {}),
+      metadata: serialise(input.metadata ?? {}, 'metadata', maxMetadataBytes),
       ...rest,
     }
   }
@@ -123,29 +133,35 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     await insertTasks(tx, rows)
     for (const row of rows)
       tx.emit({ type: 'task.created', subject: row.id, task: row.id, data: moved(null, row, directory, null) })
-    const current = new Map(rows.map((row) => [row.id, row]))
+    tx.afterCommit(() => engine.created(rows))
+    const assigned = new Map<string, TaskRow>()
+    let skipped = false
     for (const row of rows) {
       const blocker = (JSON.parse(row.depends_on) as string[])
         .map((id) => failed.get(id))
         .find((dependency) => dependency !== undefined)
       if (blocker) {
         const reason = `${blocker.title} ended as ${blocker.state}`
+        // One that was skipped before may have skipped this one with it.
+        const now = skipped ? await getTask(tx, row.tenant, row.id) : row
+        if (!now || isFinal(now.state)) continue
+        skipped = true
         await engine.move(
           tx,
-          row,
+          now,
           'skipped',
           'task.skipped',
           { error: JSON.stringify({ code: 'dependency_failed', message: reason }) },
           reason,
         )
-      } else if (row.state === 'ready' && row.assign_to !== null) await engine.assign(tx, row, row.assign_to, 'named in the task')
-      else continue
-      for (const changed of await getTasks(tx, database.dialect.values, row.tenant, [...current.keys()]))
-        current.set(changed.id, changed)
+      } else if (row.state === 'ready' && row.assign_to !== null)
+        assigned.set(row.id, await engine.assign(tx, row, row.assign_to, 'named in the task'))
     }
-    const stored = rows.map((row) => current.get(row.id) as TaskRow)
-    tx.afterCommit(() => engine.created(stored.filter((row) => row.state === 'ready')))
-    return stored
+    if (!skipped) return rows.map((row) => assigned.get(row.id) ?? row)
+    const ids = rows.map((row) => row.id)
+    const stored = await getTasks(tx, database.dialect.values, (rows[0] as TaskRow).tenant, ids)
+    const byId = new Map(stored.map((row) => [row.id, row]))
+    return rows.map((row) => byId.get(row.id) as TaskRow)
   }
 
   async function dependencies(
@@ -181,6 +197,26 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     return { ...engine.view(row), receipt, ...(already && { already }) }
   }
 
+  /** Ready tasks that the agent may do, most urgent first: those that ask for what it is, and those that ask for nobody. */
+  async function claimable(
+    tx: WriteTx,
+    tenant: number,
+    profile: Known | undefined,
+    input: ParsedInputOf<'tasks.claim'>,
+  ): Promise<TaskRow[]> {
+    const may = (row: TaskRow | undefined): row is TaskRow => row?.state === 'ready' && able(profile, row)
+    if (input.id !== undefined) return [await getTask(tx, tenant, input.id)].filter(may)
+    const open = await openTasks(tx, tenant, input.limit)
+    if (!profile) return open
+    // Others that claim in the same turn were given the first of these already.
+    for (let count = input.limit + 64; ; count *= 4) {
+      const ids = engine.claimable(profile, count)
+      const asking = (await getTasks(tx, database.dialect.values, tenant, ids)).filter(may)
+      if (asking.length < input.limit && ids.length === count) continue
+      return [...open, ...asking].toSorted((a, b) => a.priority - b.priority || (a.id < b.id ? -1 : 1)).slice(0, input.limit)
+    }
+  }
+
   const ownAgent = (context: Context, reference: string | undefined): number => {
     if (context.caller.role !== 'agent') {
       if (reference === undefined)
@@ -193,8 +229,9 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
     return context.caller.id
   }
 
+  const holds = (context: Context, row: TaskRow) => row.assignee === context.caller.id && isHeld(row.state)
   const mayEdit = (context: Context, row: TaskRow) =>
-    context.caller.role !== 'agent' || row.creator === context.caller.id || row.assignee === context.caller.id
+    context.caller.role !== 'agent' || row.creator === context.caller.id || holds(context, row)
 
   /** `tasks.update` speaks in statuses; each is one of the moves below. */
   async function moveTo(
@@ -342,7 +379,9 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
         const changes = changesOf(input)
         let row = before
         if (Object.keys(changes).length > 0) {
-          if (input.lease !== undefined) engine.requireHolder(before, input.lease, context.caller, false)
+          // Progress is the holder's to report; other fields are the creator's too. Who holds the task proves it either way.
+          if (input.lease !== undefined || input.progress !== undefined || holds(context, before))
+            engine.requireHolder(before, input.lease, context.caller, context.session?.mode === 'leased')
           if (isFinal(before.state)) throw illegal(before, 'changed')
           if (!mayEdit(context, before))
             throw new CadreError('forbidden', { reason: 'Only its creator, its assignee or an operator changes a task.' })
@@ -369,6 +408,7 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
           throw new CadreError('forbidden', { reason: 'Only its creator, its assignee or an operator assigns a task.' })
         if (before.assignee === agent.id && isHeld(before.state)) return { id: before.id, row: before, already: true }
         if (isFinal(before.state) || before.state === 'paused') throw illegal(before, 'assigned')
+        engine.requirePresent(agent.id)
         const named = { ...before, assign_to: agent.id }
         // A task whose dependencies are open keeps the name and is assigned when they have completed.
         const row =
@@ -386,14 +426,15 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
       const { rows } = await context.write(async (tx) => {
         const rows: TaskRow[] = []
         for (const row of await heldBy(tx, context.tenant, agent)) {
-          if (rows.length >= input.limit || row.state !== 'assigned' || (input.id !== undefined && row.id !== input.id)) continue
-          rows.push(await engine.take(tx, row))
+          // What was handed out already is worked on by whoever got it; another process of the agent has to ask for it by its id.
+          if (input.id === undefined ? row.taken_at !== null : row.id !== input.id) continue
+          if (rows.length < input.limit && row.state === 'assigned') rows.push(await engine.take(tx, row))
         }
-        const ready =
-          input.id === undefined ? await readyTasks(tx, context.tenant, 512) : [await getTask(tx, context.tenant, input.id)]
-        for (const row of ready) {
-          if (rows.length >= input.limit || row?.state !== 'ready' || !able(profile, row)) continue
-          rows.push(await engine.take(tx, await engine.assign(tx, row, agent, 'claimed')))
+        if (rows.length < input.limit && !stopping(profile)) {
+          for (const row of await claimable(tx, context.tenant, profile, input)) {
+            if (rows.length >= input.limit) break
+            rows.push(await engine.take(tx, await engine.assign(tx, row, agent, 'claimed')))
+          }
         }
         if (input.id !== undefined && rows.length === 0) throw illegal(await find(tx, context, input.id), 'assigned')
         return { rows }
@@ -476,7 +517,7 @@ export async function makeTasks(parts: TasksParts): Promise<Tasks> {
   return {
     handlers,
     engine,
-    counts: async (tenant) => Object.fromEntries((await countByState(database, tenant)).map((row) => [row.state, row.count])),
+    counts: async (tenant) => engine.counts(tenant),
     heldBy: async (caller) =>
       (await heldBy(database, caller.tenant, caller.id))
         .filter((row) => row.lease_until !== null)
@@ -491,7 +532,10 @@ function repeats(row: TaskRow, lease: string | undefined, context: Context): boo
   return decodeLease(lease)?.token === row.token
 }
 
-function able(agent: { type_key: string; capabilityKeys: Set<string> } | undefined, row: TaskRow): boolean {
+/** A stopping agent takes nothing new. */
+const stopping = (agent: Known | undefined): boolean => agent?.status === 'stopping' || agent?.status === 'terminated'
+
+function able(agent: Known | undefined, row: TaskRow): boolean {
   if (row.assign_to !== null) return false
   if (row.agent_type !== null && canonical(row.agent_type) !== agent?.type_key) return false
   return (JSON.parse(row.capabilities) as string[]).every((capability) => agent?.capabilityKeys.has(canonical(capability)))
@@ -504,7 +548,7 @@ function changesOf(input: ParsedInputOf<'tasks.update'>): Partial<TaskRow> {
     ...(input.priority !== undefined && { priority: toPriority(input.priority) }),
     ...(input.due_date !== undefined && { due_date: input.due_date === null ? null : toMs(input.due_date, 'due_date') }),
     ...(input.progress !== undefined && { progress: input.progress, progress_note: input.note ?? null }),
-    ...(input.metadata !== undefined && { metadata: JSON.stringify(input.metadata) }),
+    ...(input.metadata !== undefined && { metadata: serialise(input.metadata, 'metadata', maxMetadataBytes) }),
   }
 }
 

@@ -38,6 +38,8 @@ export interface TaskRow {
   lease_ms: number | null
   lease_until: number | null
   available_at: number | null
+  /** When this assignment reached its agent: pushed to its session, or handed out by a claim. */
+  taken_at: number | null
   due_date: number | null
   created_at: number
   started_at: number | null
@@ -91,6 +93,7 @@ const columns = [
   'lease_ms',
   'lease_until',
   'available_at',
+  'taken_at',
   'due_date',
   'created_at',
   'started_at',
@@ -129,6 +132,7 @@ const mutable = [
   'token',
   'lease_until',
   'available_at',
+  'taken_at',
   'due_date',
   'started_at',
   'updated_at',
@@ -170,7 +174,6 @@ export interface TaskFilter {
 export async function listTasks(database: Database, filter: TaskFilter, limit: number): Promise<TaskRow[]> {
   const conditions: (Sql | undefined)[] = [
     sql`tenant = ${filter.tenant}`,
-    filter.states === undefined ? undefined : sql`state in ${database.dialect.values(JSON.stringify(filter.states))}`,
     filter.assignee === undefined ? undefined : sql`assignee = ${filter.assignee}`,
     filter.creator === undefined ? undefined : sql`creator = ${filter.creator}`,
     filter.priority === undefined ? undefined : sql`priority = ${filter.priority}`,
@@ -179,15 +182,32 @@ export async function listTasks(database: Database, filter: TaskFilter, limit: n
     filter.parent === undefined ? undefined : sql`parent = ${filter.parent}`,
     filter.before === undefined ? undefined : sql`id < ${filter.before}`,
   ]
-  return database.all<TaskRow>(sql`select * from tasks ${sql.where(conditions)} order by id desc limit ${limit}`)
+  const newest = (more: readonly (Sql | undefined)[]) =>
+    database.all<TaskRow>(sql`select * from tasks ${sql.where([...conditions, ...more])} order by id desc limit ${limit}`)
+  if (filter.states === undefined) return newest([])
+  // One state after another: each comes in order from the index, a list of states would be sorted as a whole.
+  const pages: TaskRow[][] = []
+  for (const state of filter.states) pages.push(await newest([sql`state = ${state}`]))
+  return pages
+    .flat()
+    .toSorted((a, b) => (a.id < b.id ? 1 : -1))
+    .slice(0, limit)
 }
 
-export const readyTasks = (reader: Reader, tenant: number, limit: number): Promise<TaskRow[]> =>
-  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and state = 'ready' order by priority, id limit ${limit}`)
+/** Ready tasks that ask for nobody: any agent may claim them. Most urgent first. */
+export const openTasks = (reader: Reader, tenant: number, limit: number): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and state = 'ready' and assign_to is null
+    and agent_type is null and capabilities = '[]' order by priority, id limit ${limit}`)
 
-/** Everything ready, for a starting engine; one page after another. */
-export const readyAfter = (reader: Reader, id: string, limit: number): Promise<TaskRow[]> =>
-  reader.all<TaskRow>(sql`select * from tasks where state = 'ready' and id > ${id} order by id limit ${limit}`)
+/** What the queue of the engine has to know about a ready task. */
+export type ReadyRow = Pick<TaskRow, 'tenant' | 'id' | 'priority' | 'agent_type' | 'capabilities' | 'assign_to' | 'assignee'>
+export type ReadyPlace = Pick<TaskRow, 'tenant' | 'priority' | 'id'>
+export const beforeAllReady: ReadyPlace = { tenant: 0, priority: 0, id: '' }
+
+/** Everything ready, one page after another in the order of the index. */
+export const readyAfter = (reader: Reader, { tenant, priority, id }: ReadyPlace, limit: number): Promise<ReadyRow[]> =>
+  reader.all<ReadyRow>(sql`select tenant, id, priority, agent_type, capabilities, assign_to, assignee from tasks
+    where state = 'ready' and (tenant, priority, id) > (${tenant}, ${priority}, ${id}) order by tenant, priority, id limit ${limit}`)
 
 export const overdueLeases = (reader: Reader, now: number, limit: number): Promise<TaskRow[]> =>
   reader.all<TaskRow>(
@@ -249,5 +269,16 @@ export async function endAttempt(tx: Tx, task: TaskRow, outcome: string, error: 
 export const attemptsOf = (reader: Reader, tenant: number, id: string): Promise<AttemptRow[]> =>
   reader.all<AttemptRow>(sql`select * from task_attempts where tenant = ${tenant} and task = ${id} order by token limit 200`)
 
-export const countByState = (reader: Reader, tenant: number): Promise<{ state: string; count: number }[]> =>
-  reader.all(sql`select state, count(*) as count from tasks where tenant = ${tenant} group by state`)
+export const hasHeld = async (reader: Reader, tenant: number, id: string, agent: number): Promise<boolean> =>
+  (await reader.get(sql`select 1 from task_attempts where tenant = ${tenant} and task = ${id} and agent = ${agent} limit 1`)) !==
+  undefined
+
+export const countByState = (reader: Reader): Promise<{ tenant: number; state: TaskState; count: number }[]> =>
+  reader.all(sql`select tenant, state, count(*) as count from tasks group by tenant, state`)
+
+/** Whether the log has said already that nobody can do this task, since it became ready. */
+export async function wasAlerted(reader: Reader, tenant: number, id: string): Promise<boolean> {
+  const last = await reader.get<{ type: string }>(sql`select type from log where tenant = ${tenant} and task = ${id}
+    and type in ('task.created', 'task.ready', 'task.released', 'task.unassignable') order by seq desc limit 1`)
+  return last?.type === 'task.unassignable'
+}

@@ -21,7 +21,7 @@ const assigned = (agent: Socket, id?: string) =>
   agent.next<Assignment>('task:assigned', (data) => id === undefined || data.id === id)
 
 verifies(
-  ['TSK-01', 'API-10', 'API-12', 'API-31'],
+  ['TSK-01', 'API-10', 'API-12'],
   'a task is created with every field of the documents and is visible at once as pending',
   async (t) => {
     const server = await serveFor(t, { clock: new ManualClock() })
@@ -161,7 +161,10 @@ verifies('TSK-18', 'who held a task, from when to when', async (t) => {
   const { attempts } = await read(server, id)
   const at = (seconds: number) => `2026-01-01T00:00:0${seconds}.000Z`
   assert.deepEqual(
-    attempts.map(({ agent_id: _, ...attempt }) => attempt),
+    attempts.map((attempt) => {
+      const { agent_id: _, ...rest } = attempt
+      return rest
+    }),
     [
       {
         attempt: 1,
@@ -210,11 +213,11 @@ test('a task for an agent that is away waits for it, without a lease, until it c
   const later = await create(server)
   const answer = await server.call<Changed>('POST', `/tasks/${later.id}/assign`, { agent: 'bob' })
   assert.deepEqual([answer.state, answer.lease_until], ['assigned', null])
-  await clock.advance(3_600_000)
+  await clock.advance(300_000)
   assert.equal((await read(server, named.id)).attempts.length, 1)
   const bob = await server.leased('bob')
-  for (const { id } of [named, later]) assert.equal((await assigned(bob, id)).data.lease_until, '2026-01-01T01:00:30.000Z')
-  assert.equal((await read(server, later.id)).lease_until, '2026-01-01T01:00:30.000Z')
+  for (const { id } of [named, later]) assert.equal((await assigned(bob, id)).data.lease_until, '2026-01-01T00:05:30.000Z')
+  assert.equal((await read(server, later.id)).lease_until, '2026-01-01T00:05:30.000Z')
 })
 
 test('a task with open dependencies keeps the name it was given, and goes there when they are done', async (t) => {
@@ -257,7 +260,7 @@ test('a task that names nobody waits until it is claimed or assigned; a claim ha
 })
 
 verifies(
-  ['TSK-07', 'AGT-14', 'AGT-23'],
+  ['AGT-14', 'AGT-23'],
   'work goes to an agent of the type that has every capability, in any spelling, and to nobody else',
   async (t) => {
     const clock = new ManualClock()
@@ -474,7 +477,7 @@ verifies(
   },
 )
 
-verifies(['TSK-15', 'MSG-24'], 'messages with the task on them are the conversation of the task', async (t) => {
+verifies('TSK-15', 'messages with the task on them are the conversation of the task', async (t) => {
   const server = await serveFor(t)
   const bob = await server.leased('bob')
   const { id } = await create(server)

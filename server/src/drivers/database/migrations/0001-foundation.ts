@@ -47,7 +47,7 @@ export const foundation = (dialect: Dialect): readonly string[] => [
      expires_at integer, errors text, primary key (tenant, agent, priority, seq)) ${dialect.clustered}`,
   // What may be handed out, without a walk past what waits behind it: 10,000 messages of one conversation cost 10,000 steps each without.
   // Rows that are inserted leased never enter it.
-  `create index inbox_ready on inbox (tenant, agent, state, priority, seq) where state = 0`,
+  `create index inbox_ready on inbox (tenant, agent, state, priority, seq, available_at) where state = 0`,
   // Asked when a message of a conversation comes and when one leaves: who is next of the same sender here?
   `create index inbox_conversation on inbox (tenant, agent, conversation, sender, seq) where conversation is not null`,
   `create table dead_letters (
