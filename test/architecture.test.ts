@@ -112,7 +112,8 @@ const layers: Readonly<Record<string, Rule>> = {
     instead: 'the contract imports zod only and runs in a browser; put what needs more into server/src/core or the SDK',
   },
   core: {
-    may: ({ to }) => ['contract', 'node'].includes(to.layer) || isPort(to) || isSql(to) || isPackage(to, 'zod', '@opentelemetry/api'),
+    may: ({ to }) =>
+      ['contract', 'node'].includes(to.layer) || isPort(to) || isSql(to) || isPackage(to, 'zod', '@opentelemetry/api'),
     instead: 'core knows no feature, surface or driver: take it as a parameter, or put its shape into a drivers/<port>/port.ts',
   },
   drivers: {

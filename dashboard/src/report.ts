@@ -36,7 +36,13 @@ export function readReport(result: unknown): Report | undefined {
 
 function readClaim(value: unknown): Claim[] {
   if (!isObject(value) || typeof value.text !== 'string') return []
-  const reason = [Array.isArray(value.reasons) ? value.reasons.join(' ') : undefined, value.reason, value.fault, value.note, value.why].find((each) => typeof each === 'string' && each !== '')
+  const reason = [
+    Array.isArray(value.reasons) ? value.reasons.join(' ') : undefined,
+    value.reason,
+    value.fault,
+    value.note,
+    value.why,
+  ].find((each) => typeof each === 'string' && each !== '')
   const citations = (Array.isArray(value.citations) ? value.citations.slice(0, 100) : []).filter(isObject).map((citation) => ({
     document: textOf(citation.document) || textOf(citation.title) || textOf(citation.document_id),
     chunk: textOf(citation.chunk),

@@ -1,10 +1,9 @@
-/** The small parts everything leans on: ids, the clock of tests, calls of one turn, canonical JSON. */
+/** The small parts everything leans on: ids, the clock of tests, calls of one turn. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ManualClock, base32, fromBase32, makeIds } from './clock.ts'
 import { coalesce } from './coalesce.ts'
-import { canonicalJson } from './invoke.ts'
 
 test('ids sort in the order in which they were made, also within one millisecond and when the clock goes back', () => {
   let now = 1_767_225_600_000
@@ -65,25 +64,4 @@ test('calls of one turn are one batch, each with its own outcome; a batch that f
   )
   const failed = await Promise.allSettled([5, -1].map(call))
   assert.ok(failed.every((outcome) => outcome.status === 'rejected'))
-})
-
-test('canonical JSON is the same for the same meaning, and different for another', () => {
-  const shuffled = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(shuffled)
-    if (value === null || typeof value !== 'object') return value
-    return Object.fromEntries(
-      Object.entries(value)
-        .reverse()
-        .map(([key, item]) => [key, shuffled(item)]),
-    )
-  }
-  fc.assert(
-    fc.property(fc.jsonValue(), (value) => {
-      const text = canonicalJson(value)
-      assert.equal(canonicalJson(shuffled(value)), text)
-      assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(value)))
-    }),
-  )
-  assert.equal(canonicalJson({ b: 1, a: undefined }), '{"b":1}')
-  assert.notEqual(canonicalJson([1, 2]), canonicalJson([2, 1]))
 })

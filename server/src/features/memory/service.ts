@@ -34,7 +34,7 @@ export interface MemoryParts {
   newId: (prefix: string) => string
   engine: () => Context
   /** Throws unless the caller holds the task under this lease; writes in the name of a task go through it. */
-  checkLease: (tx: Tx, claim: { task_id: string; lease: string | undefined; caller: Caller }) => Promise<void>
+  checkLease: (tx: Tx, claim: { task_id: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
   /** How many versions of a key are kept; 1000 unless given. */
   keepVersions?: number
 }
@@ -201,7 +201,10 @@ export function makeMemory(parts: MemoryParts): Memory {
       const metadata = input.metadata && serialise(input.metadata, 'metadata', maxMetadataBytes)
       const answer = await context.write(async (tx) => {
         const { task_id, lease } = input
-        if (task_id !== undefined) await parts.checkLease(tx, { task_id, lease, caller: context.caller })
+        if (task_id !== undefined) {
+          const strict = context.session?.mode === 'leased'
+          await parts.checkLease(tx, { task_id, lease, caller: context.caller, strict })
+        }
         return set(context, tx, input, value, metadata)
       })
       return answer as OutputOf<'memory.set'>

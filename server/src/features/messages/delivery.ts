@@ -300,9 +300,15 @@ export class Deliveries {
   async receive(tenant: number, agent: number, limit: number, duration: number, waitMs: number, signal: AbortSignal) {
     const deadline = this.#clock.now() + waitMs
     for (;;) {
-      const { rows } = await this.lease(tenant, agent, limit, duration)
+      // Listening begins before the look: a message stored in the very commit of the look must still wake this.
+      const arrival = this.#listen(agent, signal)
+      const { rows } = await this.lease(tenant, agent, limit, duration).catch((error: unknown) => {
+        arrival.end()
+        throw error
+      })
       const left = deadline - this.#clock.now()
       if (rows.length > 0 || left <= 0 || signal.aborted || this.#closed) {
+        arrival.end()
         for (const { place } of rows) this.#countDelivery(place)
         this.#announceSettled(
           agent,
@@ -311,7 +317,7 @@ export class Deliveries {
         )
         return rows.map(({ place, message, until }) => toDelivery(message, this.#handed(place, until), this.#directory))
       }
-      await this.#wait(agent, left, signal)
+      await arrival.within(left)
     }
   }
 
@@ -649,22 +655,29 @@ export class Deliveries {
     this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
   }
 
-  async #wait(agent: number, ms: number, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const wakes = this.#waiters.get(agent) ?? new Set()
-      this.#waiters.set(agent, wakes)
-      const done = () => {
-        cancel()
-        signal.removeEventListener('abort', done)
-        wakes.delete(done)
-        if (wakes.size === 0) this.#waiters.delete(agent)
-        resolve()
-      }
+  /** Hears of the next delivery that becomes ready for the agent, from now on. */
+  #listen(agent: number, signal: AbortSignal): { within(ms: number): Promise<void>; end(): void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const wakes = this.#waiters.get(agent) ?? new Set()
+    this.#waiters.set(agent, wakes)
+    let cancel = () => {}
+    const end = () => {
+      cancel()
+      signal.removeEventListener('abort', end)
+      wakes.delete(end)
+      if (wakes.size === 0 && this.#waiters.get(agent) === wakes) this.#waiters.delete(agent)
+      resolve()
+    }
+    wakes.add(end)
+    signal.addEventListener('abort', end, { once: true })
+    return {
       // A delivery in back-off becomes ready without anything being stored, so look again every second.
-      const cancel = this.#clock.after(Math.min(ms, sweepMs), done)
-      wakes.add(done)
-      signal.addEventListener('abort', done, { once: true })
-    })
+      within: (ms) => {
+        cancel = this.#clock.after(Math.min(ms, sweepMs), end)
+        return promise
+      },
+      end,
+    }
   }
 
   #count(map: Map<number, number>, agent: number, change: number): void {

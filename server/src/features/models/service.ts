@@ -10,7 +10,7 @@ export interface ModelsParts {
   database: Database
   clock: Clock
   model: ModelPort
-  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) => Promise<void>
+  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
 }
 
 export function makeModels(parts: ModelsParts): { handlers: Pick<Handlers, 'models.generate' | 'models.info'> } {
@@ -19,8 +19,9 @@ export function makeModels(parts: ModelsParts): { handlers: Pick<Handlers, 'mode
     handlers: {
       'models.generate': async (context, input) => {
         const { task_id, lease, timeout_ms, ...request } = input
-        if (task_id !== undefined && lease !== undefined) {
-          await database.transaction((tx) => parts.checkLease(tx, { task: task_id, lease, caller: context.caller }))
+        if (task_id !== undefined) {
+          const strict = context.session?.mode === 'leased'
+          await database.transaction((tx) => parts.checkLease(tx, { task: task_id, lease, caller: context.caller, strict }))
         }
         const began = clock.now()
         const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeout_ms)])

@@ -36,7 +36,7 @@ export interface ToolsParts {
   clock: Clock
   sessions: Sessions
   newId: (prefix: string) => string
-  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) => Promise<void>
+  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
 }
 
 type Names = 'tools.register' | 'tools.list' | 'tools.grant' | 'tools.revoke' | 'tools.call' | 'tools.calls' | 'tools.result'
@@ -205,7 +205,12 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
       async (tx) => {
         if (input.task !== undefined) {
           if (context.caller.role === 'agent' || input.lease !== undefined)
-            await parts.checkLease(tx, { task: input.task, lease: input.lease, caller: context.caller })
+            await parts.checkLease(tx, {
+              task: input.task,
+              lease: input.lease,
+              caller: context.caller,
+              strict: context.session?.mode === 'leased',
+            })
         }
         await requireGrant(tx, context, tool)
         const prior = await getCall(tx, context.tenant, tool.name, input.key)
