@@ -55,11 +55,11 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
     const callbacks: (() => void)[] = []
     const settled: (() => void)[] = []
     try {
-      writer.exec('begin immediate')
+      writer.step('begin immediate')
       for (const member of group) await runMember(member, group.length > 1, callbacks, settled)
-      writer.exec('commit')
+      writer.step('commit')
     } catch (error) {
-      if (writer.inTransaction) writer.exec('rollback')
+      if (writer.inTransaction) writer.step('rollback')
       for (const member of group) member.reject(asCadreError(error))
       return
     }
@@ -78,17 +78,22 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   async function runMember(member: Member, savepoint: boolean, callbacks: (() => void)[], settled: (() => void)[]) {
     const own: (() => void)[] = []
     const tx = new Transaction(writer, own)
-    if (savepoint) writer.exec('savepoint member')
+    if (savepoint) writer.step('savepoint member')
     try {
       const value = await member.work(tx)
-      if (savepoint) writer.exec('release member')
+      if (savepoint) writer.step('release member')
       callbacks.push(...own)
       settled.push(() => member.resolve(value))
     } catch (error) {
       // A full disk or an I/O error ends the whole transaction in SQLite; then nobody in the group was stored.
       if (!writer.inTransaction) throw error
-      if (savepoint) writer.exec('rollback to member; release member')
-      else writer.exec('rollback; begin immediate')
+      if (savepoint) {
+        writer.step('rollback to member')
+        writer.step('release member')
+      } else {
+        writer.step('rollback')
+        writer.step('begin immediate')
+      }
       settled.push(() => member.reject(asCadreError(error)))
     } finally {
       tx.end()
@@ -155,6 +160,11 @@ class Connection {
 
   get inTransaction(): boolean {
     return this.#database.isTransaction
+  }
+
+  /** A statement of transaction control, prepared once: `exec` would compile it anew for every member of every group. */
+  step(text: string): void {
+    this.#prepare(text).run()
   }
 
   exec(text: string): void {
