@@ -1,6 +1,6 @@
 /** The engine at work: order, failing writes, tasks that nobody can do. */
 import assert from 'node:assert/strict'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
 import { test } from 'node:test'
 import type { Assignment, LogEntry, Task } from '@cadre/contract'
 import { verifies } from '../../../../test/verifies.ts'
@@ -41,10 +41,10 @@ test('an assignment whose commit failed is made later', async (t) => {
   const server = await serveFor(t, { clock, config: { data: folder.path } })
   const tasks = [await create(server, { capabilities: ['y'] }), await create(server, { capabilities: ['y'] })]
   let commits = Number.POSITIVE_INFINITY
-  const exec = Reflect.get(DatabaseSync.prototype, 'exec') as (this: DatabaseSync, text: string) => void
-  t.mock.method(DatabaseSync.prototype, 'exec', function (this: DatabaseSync, text: string) {
-    if (text === 'commit' && commits-- <= 0) throw Object.assign(new Error('database or disk is full'), { errcode: 13 })
-    return exec.call(this, text)
+  const run = Reflect.get(StatementSync.prototype, 'run') as (this: StatementSync) => unknown
+  t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: never[]) {
+    if (this.sourceSQL === 'commit' && commits-- <= 0) throw Object.assign(new Error('database or disk is full'), { errcode: 13 })
+    return Reflect.apply(run, this, values)
   })
   commits = 1
   await server.call('POST', '/agents/register', { name: 'ada', capabilities: ['y'], concurrency: 5 })
