@@ -10,8 +10,9 @@ import type { Caller } from '../../core/context.ts'
 import type { EventLog } from '../../core/events.ts'
 import { maxMessageBytes, serialise } from '../../core/limits.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
-import { type Deliveries, type Window, leaseMs } from './delivery.ts'
+import type { Deliveries } from './delivery.ts'
 import { type Meta, type Place, messageId, messageSeq, metaOf } from './envelope.ts'
+import { leaseMs } from './leases.ts'
 import type { Requests } from './requests.ts'
 import {
   type InboxRow,
@@ -21,8 +22,8 @@ import {
   getMessage,
   insertDeliveries,
   lastSenderSeq,
-  standingIn,
 } from './store.ts'
+import type { Window } from './windows.ts'
 
 const maxInbox = 100_000
 const maxMetadataBytes = 64 * 1024
@@ -63,7 +64,7 @@ export interface SendingParts {
   log: EventLog
   deliveries: Deliveries
   requests: Requests
-  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller }) => Promise<void>
+  checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
   agentName: (id: number) => string
 }
 
@@ -166,12 +167,14 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   }
 
   /** Who holds a task, or held it, speaks of it under the current lease only; anybody else may name it. */
-  async function checkStanding(tx: Tx, message: Outgoing, task: string): Promise<void> {
-    const { caller, lease } = message
-    if (lease !== undefined) return parts.checkLease(tx, { task, lease, caller })
-    if (!message.fenced) return
-    const standing = await standingIn(tx, caller.tenant, task, caller.id)
-    if (standing !== 'never') throw new CadreError(standing === 'holds' ? 'lease_required' : 'stale_lease', { id: task })
+  async function checkStanding(tx: Tx, { caller, lease, fenced }: Outgoing, task: string): Promise<void> {
+    if (lease === undefined && !fenced) return
+    try {
+      await parts.checkLease(tx, { task, lease, caller, strict: fenced })
+    } catch (error) {
+      // Without a lease the task is a mere reference, and that may lead nowhere.
+      if (lease !== undefined || !(error instanceof CadreError && error.code === 'not_found')) throw error
+    }
   }
 
   async function duplicates(tx: Tx, batch: readonly Outgoing[]): Promise<Map<string, MessageRow>> {

@@ -323,14 +323,6 @@ export async function getReply(reader: Reader, tenant: number, replyTo: number, 
     where tenant = ${tenant} and reply_to = ${replyTo} and kind = 'response' and actor = ${asked} order by seq limit 1`)
 }
 
-/** Does the agent hold the task, or did it once? */
-export async function standingIn(tx: Tx, tenant: number, task: string, agent: number): Promise<'holds' | 'held' | 'never'> {
-  const attempt = await tx.get<{ ended_at: number | null }>(sql`select ended_at from task_attempts
-    where tenant = ${tenant} and task = ${task} and agent = ${agent} order by token desc limit 1`)
-  if (!attempt) return 'never'
-  return attempt.ended_at === null ? 'holds' : 'held'
-}
-
 export interface MessageFilter {
   tenant: number
   sender?: number | undefined
@@ -371,19 +363,17 @@ export async function listMessages(database: Database, filter: MessageFilter, li
   )
 }
 
-export interface LeasedRow extends InboxRow {}
-
 /** What a starting server must know: how full each inbox is and which leases run. */
 export async function loadInboxes(database: Database): Promise<{
   depths: { agent: number; ready: number; leased: number; behind: number }[]
-  leased: LeasedRow[]
+  leased: InboxRow[]
   dead: number
 }> {
   const depths = await database.all<{ agent: number; ready: number; leased: number; behind: number }>(
     sql`select agent, sum(case when state = 0 then 1 else 0 end) as ready, sum(case when state = 1 then 1 else 0 end) as leased,
       sum(case when state = 2 then 1 else 0 end) as behind from inbox group by agent`,
   )
-  const leased = await database.all<LeasedRow>(sql`select * from inbox where state = 1`)
+  const leased = await database.all<InboxRow>(sql`select * from inbox where state = 1`)
   const dead = await database.get<{ count: number }>(
     sql`select count(*) as count from dead_letters where reason not in ('expired', 'purged')`,
   )

@@ -1,0 +1,54 @@
+/** What is the same however a delivery reaches its agent: what is handed with it, how it is counted, what live views hear of it. */
+import { type Clock, iso } from '../../core/clock.ts'
+import type { Directory } from '../../core/directory.ts'
+import type { EventLog } from '../../core/events.ts'
+import { type Handed, type Place, encodeReceipt, messageId } from './envelope.ts'
+
+export interface Counters {
+  delivered: number
+  acknowledged: number
+  redelivered: number
+  dead: number
+}
+
+export interface Handover {
+  readonly counters: Counters
+  readonly handed: (place: Place, until: number) => Handed
+  readonly countDelivery: (place: Place) => void
+  /** For live views only: position 0 says that it is not in the log. */
+  readonly announce: (agent: number, places: readonly Place[], state: 'leased' | 'acknowledged') => void
+}
+
+export function makeHandover(parts: { directory: Directory; clock: Clock; log: EventLog; epoch: string }): Handover {
+  const { directory, clock, log, epoch } = parts
+  const counters: Counters = { delivered: 0, acknowledged: 0, redelivered: 0, dead: 0 }
+  return {
+    counters,
+    handed: (place, until) => ({
+      receipt: encodeReceipt(place, epoch),
+      attempt: place.attempt,
+      lease_until: iso(until),
+      replay: false,
+    }),
+    countDelivery(place) {
+      counters.delivered += 1
+      if (place.attempt > 1) counters.redelivered += 1
+    },
+    announce(agent, places, state) {
+      const principal = directory.byId(agent)
+      if (places.length === 0) return
+      log.announce([
+        {
+          seq: 0,
+          tenant: principal.tenant,
+          at: clock.now(),
+          actor: agent,
+          trace: null,
+          type: 'message.settled',
+          subject: principal.publicId,
+          data: { message_ids: places.map((place) => messageId(place.seq)), agent_id: principal.publicId, state },
+        },
+      ])
+    },
+  }
+}

@@ -1,0 +1,83 @@
+/** What leaves for one client. Frames of one turn leave in one write. */
+import type { WebSocket } from 'ws'
+import { maxFrame } from './frames.ts'
+
+export class Outbox {
+  readonly #socket: WebSocket
+  readonly #wrote: () => void
+  /** May several frames travel as one array? Only with clients that said so; a hand-written one reads one frame a message. */
+  #batched: boolean
+  #queue: string[] = []
+  #queued = 0
+  #scheduled = false
+  /** Frames for the agent wait while its registration is being answered. */
+  #held: string[] | undefined
+
+  constructor(socket: WebSocket, batched: boolean, wrote: () => void) {
+    this.#socket = socket
+    this.#batched = batched
+    this.#wrote = wrote
+  }
+
+  /** Characters that wait here, and bytes that the socket has not sent. */
+  get buffered(): number {
+    return this.#socket.bufferedAmount + this.#queued
+  }
+
+  allowBatches(): void {
+    this.#batched = true
+  }
+
+  hold(): void {
+    this.#held ??= []
+  }
+
+  push(frame: string): void {
+    if (this.#held) this.#held.push(frame)
+    else this.enqueue(frame)
+  }
+
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const frame of held) this.enqueue(frame)
+  }
+
+  /** Passes by what is held. */
+  enqueue(frame: string): void {
+    this.#queue.push(frame)
+    this.#queued += frame.length
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // Once the promises of this commit have all answered: one write for them, without waiting for the next turn.
+    process.nextTick(() => this.flush())
+  }
+
+  flush(): void {
+    this.#scheduled = false
+    if (this.#queue.length === 0) return
+    const frames = this.#queue
+    this.#queue = []
+    this.#queued = 0
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (this.#batched) this.#sendBatched(frames)
+    else for (const frame of frames) this.#socket.send(frame)
+    this.#wrote()
+  }
+
+  #sendBatched(frames: readonly string[]): void {
+    let batch: string[] = []
+    let size = 2
+    const send = () => {
+      if (batch.length > 0) this.#socket.send(batch.length === 1 ? (batch[0] as string) : `[${batch.join(',')}]`)
+      batch = []
+      size = 2
+    }
+    for (const frame of frames) {
+      if (size + frame.length > maxFrame) send()
+      batch.push(frame)
+      size += frame.length + 1
+    }
+    send()
+  }
+}
