@@ -164,18 +164,20 @@ async function addChildren(settings: Settings, tasks: Map<string, Task>, parents
   }
 }
 
+interface Moved {
+  task_id: string
+  to: Task['state']
+  status: Task['status']
+  agent: string | null
+  attempt: number
+  reason: string | null
+  progress?: number
+  note?: string | null
+}
+
 /** Applies one entry of the log; answers the task where it is one of ours. */
 async function take(settings: Settings, watched: Watched, { data, at }: LogEntry): Promise<Task | undefined> {
-  const moved = data as {
-    task_id: string
-    to: Task['state']
-    status: Task['status']
-    agent: string | null
-    attempt: number
-    reason: string | null
-    progress?: number
-    note?: string | null
-  }
+  const moved = data as Moved
   const known = watched.tasks.get(moved.task_id)
   if (!known || isFinal({ state: moved.to }) || moved.to === 'running') {
     // A new task may be a child; one that began or ended has times and a result worth reading.
@@ -186,23 +188,28 @@ async function take(settings: Settings, watched: Watched, { data, at }: LogEntry
       (current.parent_id !== null && watched.tasks.has(current.parent_id)) ||
       (watched.isRun && current.run_id === watched.id)
     if (!isOurs) return undefined
-    const { attempts: _, ...task } = current as Task & { attempts?: unknown }
+    const { attempts: _, ...now } = current as Task & { attempts?: unknown }
+    // The task may have moved on since this entry: what the entry says is told, then what comes after it.
+    const task: Task = isFinal({ state: moved.to }) ? now : { ...now, ...told(moved, now) }
     watched.tasks.set(task.id, task)
     return task
   }
-  const task: Task = {
-    ...known,
+  const task: Task = { ...known, ...told(moved, known), updated_at: at }
+  watched.tasks.set(task.id, task)
+  return task
+}
+
+/** The fields of a task that an entry of the log speaks of. */
+function told(moved: Moved, known: Task): Partial<Task> {
+  return {
     state: moved.to,
     status: moved.status,
     attempt: moved.attempt,
     assigned_to: moved.agent ?? known.assigned_to,
     // Outside of an attempt there is no progress; what it waits for says more.
     progress: moved.progress ?? 0,
-    progress_note: moved.note ?? (moved.to === 'scheduled' ? (moved.reason ?? null) : null),
-    updated_at: at,
+    progress_note: moved.note ?? (moved.to === 'scheduled' ? moved.reason : null),
   }
-  watched.tasks.set(task.id, task)
-  return task
 }
 
 async function read(settings: Settings, id: string): Promise<Task | undefined> {
