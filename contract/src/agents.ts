@@ -144,8 +144,6 @@ export const agentOperations = {
     input: z.object({
       id: agentRef.optional(),
       leases: z.array(z.string().max(256)).max(1000).default([]),
-      status: agentStatus.optional(),
-      progress: z.number().min(0).max(1).optional(),
     }),
     output: z.object({
       id,

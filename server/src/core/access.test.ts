@@ -159,6 +159,10 @@ verifies('SEC-01', 'keys are created, shown once, listed without their secret, a
   assert.ok(!list.text.includes(key.split('_')[2] as string))
   assert.equal((await server.call<Me>('GET', '/whoami', undefined, { token: key })).name, 'key:ci')
   await assert.rejects(server.call('GET', '/keys', undefined, { token: key }), refused(403, 'forbidden'))
+  // The note of its use was queued before this write, so it is stored with it or earlier.
+  await server.call('POST', '/tasks', { title: 'by key' }, { token: key })
+  const used = await server.call<{ items: { id: string; last_used_at: string | null }[] }>('GET', '/keys', undefined, admin)
+  assert.ok(used.items.find((item) => item.id === id)?.last_used_at)
   await server.call('DELETE', `/keys/${id}`, undefined, admin)
   await assert.rejects(server.call('GET', '/whoami', undefined, { token: key }), refused(401, 'unauthenticated'))
   await assert.rejects(server.call('DELETE', `/keys/${id}`, undefined, admin), refused(404, 'not_found'))

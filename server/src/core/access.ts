@@ -38,6 +38,7 @@ const cookieName = 'cadre_session'
 const cookieSeconds = 30 * 24 * 3600
 const maxCredentialsPerAgent = 10
 const maxLinks = 100
+const useEveryMs = 60_000
 
 export class Access {
   readonly #database: Database
@@ -47,6 +48,7 @@ export class Access {
   readonly #settings: AccessSettings
   readonly #known = new Map<string, CredentialRow>()
   readonly #links = new Map<string, number>()
+  readonly #used = new Map<string, number>()
   readonly #revoked = new Set<(id: string) => void>()
 
   constructor(database: Database, directory: Directory, keyring: Keyring, clock: Clock, settings: AccessSettings) {
@@ -93,6 +95,7 @@ export class Access {
     const row = parsed ? await this.#credential(parsed[1] as string) : undefined
     if (!row || !this.#keyring.matches(token, row.hash))
       throw new CadreError('unauthenticated', { reason: 'The key is unknown or was revoked.' })
+    if (row.role !== 'agent') this.#noteUse(row.id)
     return { ...this.#directory.byId(row.principal), role: row.role, credential: row.id }
   }
 
@@ -145,6 +148,7 @@ export class Access {
   /** Forgets a revoked key at once. */
   forget(id: string): void {
     this.#known.delete(id)
+    this.#used.delete(id)
     for (const listener of this.#revoked) listener(id)
   }
 
@@ -174,6 +178,16 @@ export class Access {
 
   signOutCookie(): string {
     return `${cookieName}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0`
+  }
+
+  /** For the list of keys; once a minute is exact enough, and a failure to note it refuses nobody. */
+  #noteUse(id: string): void {
+    const now = this.#clock.now()
+    if (now - (this.#used.get(id) ?? Number.NEGATIVE_INFINITY) < useEveryMs) return
+    this.#used.set(id, now)
+    this.#database
+      .transaction((tx) => tx.run(sql`update credentials set last_used_at = ${now} where id = ${id}`))
+      .catch(() => this.#used.delete(id))
   }
 
   #fromCookie(value: string): Caller | undefined {
