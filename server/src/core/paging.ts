@@ -51,3 +51,40 @@ export function pageOf<T>(
   const rest = before === undefined ? rows : rows.filter((row) => key(row) < before)
   return toPage(rest.slice(0, limit + 1), limit, key, (row) => row)
 }
+
+const rowsPerRead = 64
+const maxPageChars = 2 * 1024 * 1024
+
+/**
+ * Reads at most `limit` rows, and ends the page early, after one row at least, when they are large: 500 rows of a quarter of a megabyte
+ * each would hold everybody up. `more` says that rows are left.
+ */
+export async function boundedRows<T>(
+  limit: number,
+  read: (last: T | undefined, count: number) => Promise<T[]>,
+  size: (row: T) => number,
+): Promise<{ rows: T[]; more: boolean }> {
+  const page: T[] = []
+  let chars = 0
+  for (;;) {
+    // One more than fits tells whether anything is left.
+    const count = Math.min(rowsPerRead, limit - page.length + 1)
+    const rows = await read(page.at(-1), count)
+    for (const row of rows) {
+      chars += size(row)
+      if (page.length === limit || (page.length > 0 && chars > maxPageChars)) return { rows: page, more: true }
+      page.push(row)
+    }
+    if (rows.length < count) return { rows: page, more: false }
+  }
+}
+
+/** The page of rows that `boundedRows` read. */
+export function pageFrom<T, U>(
+  { rows, more }: { rows: readonly T[]; more: boolean },
+  key: (row: T) => string | number,
+  view: (row: T) => U,
+): { items: U[]; next: string | null } {
+  const last = rows.at(-1)
+  return { items: rows.map(view), next: more && last !== undefined ? encodeCursor(key(last)) : null }
+}

@@ -2,7 +2,7 @@
 import { CadreError, type Message } from '@cadre/contract'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
-import { numberCursor, toPage } from '../../core/paging.ts'
+import { boundedRows, numberCursor, pageFrom } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import { messageSeq, recipientsOf, toMessage } from './envelope.ts'
 import type { Ownership } from './ownership.ts'
@@ -70,9 +70,13 @@ export function makeReading(parts: { database: Database; directory: Directory; o
         until: toMs(input.until, 'until'),
         before: numberCursor(input.cursor),
       }
-      const page = toPage(
-        await listMessages(database, filter, input.limit + 1),
+      const read = await boundedRows<MessageRow>(
         input.limit,
+        (last, count) => listMessages(database, { ...filter, before: last?.seq ?? filter.before }, count),
+        (row) => row.body.length + (row.meta?.length ?? 0),
+      )
+      const page = pageFrom(
+        read,
         (row) => row.seq,
         (row) => row,
       )

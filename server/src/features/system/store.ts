@@ -1,3 +1,4 @@
+import { boundedRows } from '../../core/paging.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { type Sql, sql } from '../../drivers/database/sql.ts'
 
@@ -15,10 +16,7 @@ export interface LogRow {
   meta: string | null
 }
 
-const rowsPerRead = 64
-const maxPageChars = 2 * 1024 * 1024
-
-/** Whole rows: a message is its log entry and is shown from it. A page ends early when its entries are large, after one at least. */
+/** Whole rows: a message is its log entry and is shown from it. A page ends early when its entries are large. */
 export async function readLog(
   database: Database,
   tenant: number,
@@ -26,25 +24,19 @@ export async function readLog(
   types: readonly string[] | undefined,
   limit: number,
 ): Promise<LogRow[]> {
-  const page: LogRow[] = []
-  let chars = 0
-  while (page.length < limit) {
-    const wanted = Math.min(rowsPerRead, limit - page.length)
-    const rows = await database.all<LogRow>(
-      sql`select * from log ${sql.where([
-        sql`seq > ${page.at(-1)?.seq ?? after}`,
-        sql`tenant = ${tenant}`,
-        types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
-      ])} order by seq limit ${wanted}`,
-    )
-    for (const row of rows) {
-      chars += row.body.length + (row.meta?.length ?? 0)
-      if (page.length > 0 && chars > maxPageChars) return page
-      page.push(row)
-    }
-    if (rows.length < wanted) break
-  }
-  return page
+  const { rows } = await boundedRows<LogRow>(
+    limit,
+    (last, count) =>
+      database.all<LogRow>(
+        sql`select * from log ${sql.where([
+          sql`seq > ${last?.seq ?? after}`,
+          sql`tenant = ${tenant}`,
+          types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
+        ])} order by seq limit ${count}`,
+      ),
+    (row) => row.body.length + (row.meta?.length ?? 0),
+  )
+  return rows
 }
 
 export interface KeyRow {

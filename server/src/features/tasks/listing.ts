@@ -4,7 +4,7 @@ import { iso, isoOrNull } from '../../core/clock.ts'
 import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
-import { decodeCursor, toPage } from '../../core/paging.ts'
+import { boundedRows, decodeCursor, pageFrom } from '../../core/paging.ts'
 import type { Engine } from './engine.ts'
 import { type AttemptRow, type TaskRow, attemptsOf, getTask, listTasks } from './store.ts'
 
@@ -28,24 +28,24 @@ export function makeListing(engine: Engine): Pick<Handlers, 'tasks.list' | 'task
       const before = decodeCursor(input.cursor)
       const agentId = (reference: string | undefined) =>
         reference === undefined ? undefined : directory.agent(context.tenant, reference).id
-      const rows = await listTasks(
-        database,
-        {
-          tenant: context.tenant,
-          states,
-          assignee: agentId(input.agent),
-          creator: agentId(input.creator),
-          priority: input.priority === undefined ? undefined : toPriority(input.priority),
-          type: input.type,
-          run: input.run_id,
-          parent: input.parent_id,
-          before: before === undefined ? undefined : String(before),
-        },
-        input.limit + 1,
-      )
-      return toPage(
-        rows,
+      const filter = {
+        tenant: context.tenant,
+        states,
+        assignee: agentId(input.agent),
+        creator: agentId(input.creator),
+        priority: input.priority === undefined ? undefined : toPriority(input.priority),
+        type: input.type,
+        run: input.run_id,
+        parent: input.parent_id,
+        before: before === undefined ? undefined : String(before),
+      }
+      const read = await boundedRows<TaskRow>(
         input.limit,
+        (last, count) => listTasks(database, { ...filter, before: last?.id ?? filter.before }, count),
+        (row) => row.input.length + row.result.length + row.description.length,
+      )
+      return pageFrom(
+        read,
         (row) => row.id,
         (row) => engine.view(row),
       )
