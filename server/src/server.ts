@@ -122,6 +122,7 @@ async function compose(
   let messages: Messages | undefined
   let tasks: Tasks | undefined
   const agents: Agents = await makeAgents({
+    logger,
     database,
     directory,
     access,
@@ -136,6 +137,7 @@ async function compose(
   const checkLease = (tx: Tx, write: TaskWrite) => (tasks as Tasks).engine.checkLease(tx, write)
   const mustHold = (tx: Tx, write: TaskWrite) => checkLease(tx, { ...write, mustHold: true })
   messages = await makeMessages({
+    logger,
     database,
     directory,
     clock,

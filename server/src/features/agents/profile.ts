@@ -39,7 +39,7 @@ export async function enrol(
   profile: Profile,
   managed: boolean,
   admit: Admit,
-): Promise<{ agent: Known; principal: Principal; fresh: boolean }> {
+): Promise<{ agent: Known; principal: Principal }> {
   const { directory, clock, registry } = parts
   if (profile.metadata !== undefined) serialise(profile.metadata, 'metadata', maxMetadataBytes)
   const existing = directory.find(context.tenant, profile.name) ?? (await namedInStore(tx, context.tenant, profile.name))
@@ -88,7 +88,7 @@ export async function enrol(
     if (!managed) kept.seen = clock.now()
     parts.available(kept)
   })
-  return { agent, principal, fresh: former === undefined }
+  return { agent, principal }
 }
 
 export function viewAgent(

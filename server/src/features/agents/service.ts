@@ -1,10 +1,12 @@
 /** Agents: register, spawn, list, get, status, heartbeat, terminate. Lifecycle and presence are two fields. */
 import { type Agent, CadreError, canonical } from '@cadre/contract'
 import type { Access } from '../../core/access.ts'
+import { Background } from '../../core/background.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
+import type { Logger } from '../../core/logger.ts'
 import { pageOf } from '../../core/paging.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database } from '../../drivers/database/port.ts'
@@ -18,6 +20,7 @@ import { loadAgents } from './store.ts'
 const builtInTypes = ['coordinator', 'decomposer', 'researcher', 'analyst', 'knowledge', 'oversight', 'writer'] as const
 
 export interface AgentsParts {
+  logger: Logger
   database: Database
   directory: Directory
   access: Access
@@ -59,11 +62,14 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
   const { database, directory, access, sessions, clock, newId, engine } = parts
   const registry = new Registry(clock)
   for (const row of await loadAgents(database)) registry.keep(row)
-  const background = new Set<Promise<unknown>>()
-  const inBackground = (work: Promise<unknown>) => {
-    const guarded = work.catch(() => undefined).finally(() => background.delete(guarded))
-    background.add(guarded)
-  }
+  const background = new Background(parts.logger, 'the state of an agent could not be followed')
+  // Moves are compare-and-set: one that somebody else made first is no failure.
+  const inBackground = (work: Promise<unknown>) =>
+    background.run(
+      work.catch((error: unknown) => {
+        if (!(error instanceof CadreError && error.code === 'illegal_transition')) throw error
+      }),
+    )
   const lifecycle = makeLifecycle({ directory, access, sessions, registry, engine, inBackground })
   const presence = watchPresence({ database, directory, sessions, clock, registry, lifecycle, engine, inBackground, known })
   const profiles = { directory, clock, registry, newId, available: lifecycle.available }
@@ -230,7 +236,7 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     onEnding: lifecycle.onEnding,
     async close() {
       presence.stop()
-      await Promise.all(background)
+      await background.idle()
       await presence.flush()
     },
   }

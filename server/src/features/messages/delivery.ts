@@ -2,10 +2,12 @@
  * Hands inbox entries to connected agents. The store holds the truth (an inbox row is ready or leased); beside it stands, per connected
  * agent, which delivery number stands for which row, so that one cumulative acknowledgement covers many.
  */
+import { Background } from '../../core/background.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Principal } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
+import type { Logger } from '../../core/logger.ts'
 import type { Session, Sessions } from '../../core/sessions.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import { Acknowledgements } from './acknowledging.ts'
@@ -24,6 +26,7 @@ const sweepMs = 1_000
 const maxPumped = 256
 
 export interface DeliveryParts {
+  logger: Logger
   database: Database
   directory: Directory
   clock: Clock
@@ -38,7 +41,7 @@ export type Deliveries = ReturnType<typeof makeDeliveries>
 
 export function makeDeliveries(parts: DeliveryParts) {
   const { database, directory, clock, log, sessions } = parts
-  const background = new Set<Promise<unknown>>()
+  const background = new Background(parts.logger, 'deliveries could not be moved on')
   let closed = false
   // Delivery numbers must rise across restarts; an agent never got more deliveries than there are log entries.
   const windows = new Windows(sessions, log.head)
@@ -211,8 +214,7 @@ export function makeDeliveries(parts: DeliveryParts) {
   }
 
   function run(work: Promise<unknown>): void {
-    const guarded = work.catch(() => undefined).finally(() => background.delete(guarded))
-    background.add(guarded)
+    background.run(work)
   }
 
   async function close(): Promise<void> {
@@ -220,7 +222,7 @@ export function makeDeliveries(parts: DeliveryParts) {
     cancelSweep()
     acks.stop()
     arrivals.wakeAll()
-    await Promise.all(background)
+    await background.idle()
     await acks.flush()
     // What agents had in hand is theirs again as soon as a server answers, not after its lease.
     await database.transaction((tx) => releaseLeases(tx, leases.all()))

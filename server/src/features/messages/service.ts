@@ -4,6 +4,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Caller, Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
+import type { Logger } from '../../core/logger.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { type DeadLetters, makeDeadLetters } from './dead-letters.ts'
@@ -19,6 +20,7 @@ import { type Subscribing, makeSubscribing } from './subscribing.ts'
 import { Subscriptions } from './topics.ts'
 
 export interface MessagesParts {
+  logger: Logger
   database: Database
   directory: Directory
   clock: Clock

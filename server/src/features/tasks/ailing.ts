@@ -1,6 +1,6 @@
 /** Tasks whose write failed. Each is left alone for a while, longer each time, so that it stops no other. */
 import type { Clock } from '../../core/clock.ts'
-import type { Background } from './background.ts'
+import type { Background } from '../../core/background.ts'
 
 interface Ailment {
   tenant: number

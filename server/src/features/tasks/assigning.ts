@@ -2,7 +2,7 @@
 import { canonical } from '@cadre/contract'
 import type { Known } from '../agents/service.ts'
 import type { Ailing } from './ailing.ts'
-import type { Background } from './background.ts'
+import type { Background } from '../../core/background.ts'
 import { type WritingParts, assign, isGone } from './moves.ts'
 import { ReadyQueue, type Waiting, type Wanted } from './ready-queue.ts'
 import { type ReadyRow, getTask, wasAlerted } from './store.ts'

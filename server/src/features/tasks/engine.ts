@@ -4,7 +4,7 @@ import type { Logger } from '../../core/logger.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { Ailing } from './ailing.ts'
 import { Assigning } from './assigning.ts'
-import { Background } from './background.ts'
+import { Background } from '../../core/background.ts'
 import { type TaskWrite, checkLease } from './fencing.ts'
 import { deliverWaiting, renew, takeBack, toAssignment } from './leases.ts'
 import type { MoveParts, WritingParts } from './moves.ts'
@@ -32,7 +32,7 @@ export class Engine {
   constructor(parts: EngineParts) {
     this.parts = { ...parts, committed: (before, after) => this.#committed(before, after) }
     this.#tally = new Tally(parts.agents)
-    this.#background = new Background(parts.logger)
+    this.#background = new Background(parts.logger, 'the task engine failed')
     this.#ailing = new Ailing(parts.clock, this.#background)
     this.assigning = new Assigning(this.parts, this.#ailing, this.#background)
     this.#sweeping = new Sweeping(this.parts, this.assigning, this.#ailing, this.#background)

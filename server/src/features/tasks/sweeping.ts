@@ -4,7 +4,7 @@ import type { Database } from '../../drivers/database/port.ts'
 import type { Ailing } from './ailing.ts'
 import type { Assigning } from './assigning.ts'
 import { expire } from './attempts.ts'
-import type { Background } from './background.ts'
+import type { Background } from '../../core/background.ts'
 import { type WritingParts, settleReady } from './moves.ts'
 import {
   type ReadyPlace,

@@ -1,19 +1,20 @@
 /** Work nobody waits for: kept until it ends, its failures logged. */
 import { CadreError } from '@cadre/contract'
-import type { Logger } from '../../core/logger.ts'
+import type { Logger } from './logger.ts'
 
 export class Background {
   readonly #logger: Logger
+  readonly #failure: string
   readonly #running = new Set<Promise<unknown>>()
 
-  constructor(logger: Logger) {
+  /** `failure` is the sentence under which a failure is logged. */
+  constructor(logger: Logger, failure: string) {
     this.#logger = logger
+    this.#failure = failure
   }
 
   run(work: Promise<unknown>): void {
-    const guarded = work
-      .catch((cause: unknown) => this.report('the task engine failed', cause))
-      .finally(() => this.#running.delete(guarded))
+    const guarded = work.catch((cause: unknown) => this.report(this.#failure, cause)).finally(() => this.#running.delete(guarded))
     this.#running.add(guarded)
   }
 
