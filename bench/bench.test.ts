@@ -10,7 +10,7 @@ import { median, percentile, rounded } from './lib/statistics.ts'
 
 const cell: Cell = { key: '64 in flight', suffix: '', inFlight: 64 }
 const plan = (rounds: number) => ({ rounds, ms: 1, warmUpMs: 1, limitMs: 60_000, tell: () => {} })
-const sample = (perSecond: number, fault?: string): Sample => ({ perSecond, p50: 1, p99: 2, cpuUs: 3, fault })
+const sample = (perSecond: number, fault?: string): Sample => ({ perSecond, p50: 1, p99: 2, cpuUs: 3, serverCpuUs: 1, fault })
 const names: Names = { ours: 'ours', others: ['peer', 'gone'], absent: new Map([['gone', 'not installed']]) }
 
 function subject(
@@ -68,7 +68,7 @@ test('ours runs first and last in each round, and the warm-up is dropped', async
   const series = await interleave(subjects, [cell], plan(1))
   assert.deepEqual(order, ['ours', 'peer', 'ours', 'ours', 'peer', 'ours'])
   assert.deepEqual(toRatios(series, [{ cell, measure: 'per_second' }], names), [
-    { against: 'peer', in_flight: 64, median: 2.2, min: 2.2, max: 2.2 },
+    { ours: 'ours', against: 'peer', in_flight: 64, median: 2.2, min: 2.2, max: 2.2 },
   ])
 })
 
@@ -80,7 +80,32 @@ test('a round in which ours drifted is measured again', async () => {
 
 test('no ratio is formed across classes of durability', async () => {
   const series = await interleave([subject('ours', [10], 'sync'), subject('peer', [10], 'async')], [cell], plan(1))
-  assert.deepEqual(toRatios(series, [{ cell, measure: 'per_second' }], names), [])
+  const comparisons = [{ cell, measure: 'per_second' as const }]
+  assert.deepEqual(toRatios(series, comparisons, names), [])
+  // What stores nothing by design is a bound: it may be told how near we come to it.
+  assert.equal(toRatios(series, comparisons, { ...names, bounds: ['peer'] })[0]?.median, 1)
+})
+
+test('rows tell the share of the server and the percentage of the limit, each at its own load', async () => {
+  const other: Cell = { key: '1 in flight', suffix: '', inFlight: 1 }
+  const rate: Cell = { key: '500/s', suffix: ' at 500/s', inFlight: null }
+  const series = await interleave([subject('ours', [30], 'sync'), subject('peer', [40], 'sync')], [cell, other, rate], plan(1))
+  const rows = toRows(series, [cell, other, rate], { ...names, limit: 'peer' }, (name) => name !== 'gone')
+  assert.deepEqual(
+    rows.filter((row) => row.durability !== 'absent').map((row) => [row.name, row.percent_of_limit, row.server_cpu_us_per_op]),
+    [
+      ['ours', 75, 1],
+      ['peer', 100, 1],
+      ['ours', 75, 1],
+      ['peer', 100, 1],
+      ['ours at 500/s', undefined, 1],
+      ['peer at 500/s', undefined, 1],
+    ],
+  )
+  const table = toTable({ scenario: 's', machine: {}, rows, ratios: [], targets: [], notes: ['what it means'] })
+  assert.match(table, /of limit/)
+  assert.match(table, /\| ours +\| sync +\| 64 .*\| 75 % +\|/)
+  assert.match(table, /what it means$/)
 })
 
 test('a failed check voids the row and its ratios; an absent peer has a row without numbers', async () => {
@@ -100,16 +125,18 @@ test('a failed check voids the row and its ratios; an absent peer has a row with
     ],
   )
   assert.deepEqual(ratios, [])
-  const targets = toTargets(ratios, [{ name: 'over peer', against: 'peer', inFlight: 64, target: 2, bound: 'at least' }])
+  const targets = toTargets(ratios, [
+    { name: 'over peer', ours: 'ours', against: 'peer', inFlight: 64, target: 2, bound: 'at least' },
+  ])
   assert.deepEqual(targets, [{ name: 'over peer, at least', target: 2, value: null, met: null }])
-  const table = toTable({ scenario: 's', machine: {}, rows, ratios, targets }, undefined)
+  const table = toTable({ scenario: 's', machine: {}, rows, ratios, targets, notes: [] })
   assert.match(table, /\| gone +\| absent +\| 64 +\| absent/)
   assert.match(table, /\| peer +\| sync +\| 64 +\| void/)
 })
 
 test('a target is met on its own side of the bound', () => {
-  const ratios = [{ against: 'peer', in_flight: 1, median: 0.9, min: 0.8, max: 1 }]
-  const goal = { name: 'n', against: 'peer', inFlight: 1, target: 1 }
+  const ratios = [{ ours: 'ours', against: 'peer', in_flight: 1, median: 0.9, min: 0.8, max: 1 }]
+  const goal = { name: 'n', ours: 'ours', against: 'peer', inFlight: 1, target: 1 }
   const met = (bound: 'at least' | 'at most') => toTargets(ratios, [{ ...goal, bound }])[0]?.met
   assert.deepEqual([met('at least'), met('at most')], [false, true])
 })
@@ -124,8 +151,12 @@ test('statistics', () => {
 test('the command line', () => {
   assert.deepEqual(readArguments(['messages', '--rounds', '3', '--json']), {
     scenario: 'messages',
-    settings: { rounds: 3, json: true, quick: false, only: undefined },
+    settings: { rounds: 3, json: true, quick: false, only: undefined, at: undefined, profile: undefined },
   })
+  const { settings } = readArguments(['fanout', '--at', 'to 1000$', '--only', 'ws'], { CADRE_BENCH_PROFILE: '/profiles' })
+  assert.deepEqual([settings.at?.test('10 messages to 1000'), settings.at?.test('one message to 100')], [true, false])
+  assert.equal(settings.profile, '/profiles')
+  assert.equal(readArguments(['tasks', '--profile', 'mine'], { CADRE_BENCH_PROFILE: 'x' }).settings.profile, 'mine')
   assert.throws(() => readArguments([]), /usage/)
   assert.throws(() => readArguments(['messages', '--rounds', '0']), /whole number/)
   assert.throws(() => readArguments(['messages', '--fast']))

@@ -1,12 +1,18 @@
 /** Entry of a client process: loads one driver and serves the calls of the benchmark until the channel closes. */
+import { serveFanout } from './lib/fan-client.ts'
 import { serveMessages } from './lib/message-client.ts'
 import { serveTasks } from './lib/task-client.ts'
 import type { Answer, Question } from './lib/client-process.ts'
-import type { MessageDriver, TaskDriver } from './lib/drivers.ts'
+import type { FanDriver, MessageDriver, TaskDriver } from './lib/drivers.ts'
 
 const [, , kind, module] = process.argv
 const { driver } = (await import(module as string)) as { driver: unknown }
-const serve = kind === 'messages' ? serveMessages(driver as MessageDriver) : serveTasks(driver as TaskDriver)
+const serve =
+  kind === 'messages'
+    ? serveMessages(driver as MessageDriver)
+    : kind === 'fanout'
+      ? serveFanout(driver as FanDriver)
+      : serveTasks(driver as TaskDriver)
 
 process.on('message', (question: Question) => {
   const reply = (answer: Omit<Answer, 'id'>) => process.connected && process.send?.({ id: question.id, ...answer })

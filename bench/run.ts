@@ -1,13 +1,16 @@
 /** `npm run bench -- <scenario>`: measures us beside others in one run. The result stands on stdout, everything else on stderr. */
 import { type Settings, readArguments, usage } from './lib/arguments.ts'
+import { tellProfiles } from './lib/profile.ts'
 import { toTable } from './lib/report.ts'
 import type { Scenario } from './lib/scenario.ts'
 import { Scope } from './lib/scope.ts'
+import { fanout } from './scenarios/fanout.ts'
 import { messages } from './scenarios/messages.ts'
 import { tasks } from './scenarios/tasks.ts'
 
-const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks }
+const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks, fanout }
 const startedAt = performance.now()
+const startedOn = Date.now()
 const tell = (line: string) =>
   process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
 
@@ -15,7 +18,7 @@ async function main(): Promise<number> {
   let scenario: Scenario | undefined
   let settings: Settings
   try {
-    const read = readArguments(process.argv.slice(2))
+    const read = readArguments(process.argv.slice(2), process.env)
     settings = read.settings
     scenario = scenarios[read.scenario]
     if (!scenario) throw new Error(usage)
@@ -38,7 +41,8 @@ async function main(): Promise<number> {
       if (!stopped) tell(line)
     })
     if (stopped) return 130
-    process.stdout.write(settings.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(report, scenario.limit)}\n`)
+    process.stdout.write(settings.json ? `${JSON.stringify(report, null, 2)}\n` : `${toTable(report)}\n`)
+    if (settings.profile !== undefined) process.stderr.write(`${tellProfiles(settings.profile, startedOn)}\n`)
     return ok ? 0 : 1
   } catch (error) {
     // What was ended under our hands by a signal is no failure to tell.

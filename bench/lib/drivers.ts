@@ -70,3 +70,26 @@ export interface TaskDriver {
   durability(url: string): Promise<Durability>
   end?(): Promise<void>
 }
+
+/** How the many connections of the `fanout` scenario speak to one system, and the one that makes it send to them. */
+export interface FanVoice {
+  /** Of the many; the path they connect to. */
+  path: string
+  /** First words of a connection; undefined when it is ready by being open. */
+  greeting?(index: number): string
+  /** Is this the answer to them? Throws when it is a refusal. */
+  isGreeted?(frame: Buffer): boolean
+  /** Deliveries in a frame. */
+  count(frame: Buffer): number
+  /** What is said to the last frame of a read that brought `deliveries`. */
+  answer?(frame: Buffer, deliveries: number): string
+  control: { path: string; greeting?: string }
+  /** Text that makes the system send so many messages to all. */
+  order(contents: readonly Payload[]): string
+}
+
+export interface FanDriver {
+  voice(mode: string): FanVoice
+  /** Of what is delivered. */
+  durability(url: string): Promise<Durability>
+}

@@ -6,6 +6,7 @@ import type { Sent } from './load.ts'
 import { cpuOf } from './process-cpu.ts'
 import type { Cell, Subject } from './rounds.ts'
 import type { Scope } from './scope.ts'
+import { recorded } from './server-control.ts'
 import type { Server } from './servers.ts'
 
 export interface MessageCell extends Cell {
@@ -34,7 +35,8 @@ export function messageSubject(scope: Scope, { name, ours, server, driver }: Mes
   const consumer = start('consumer')
   const producer = server ? start('producer') : consumer
   const url = server?.url ?? ''
-  const pids = [...new Set([consumer.pid, producer.pid, ...(server ? [server.pid] : [])])]
+  const serverPids = server ? [server.pid] : []
+  const pids = [...new Set([consumer.pid, producer.pid, ...serverPids])]
   scope.defer(async () => {
     await Promise.allSettled([...new Set([producer, consumer])].map((client) => client.call('end', undefined, 3_000)))
   })
@@ -50,15 +52,15 @@ export function messageSubject(scope: Scope, { name, ours, server, driver }: Mes
       await consumer.call('consumer', settings)
       await producer.call('producer', settings)
       const before = cpuOf(pids)
+      const serverBefore = cpuOf(serverPids)
       const { perSecond } = cell
-      const sent = await producer.call<Sent>('load', {
-        run,
-        inFlight,
-        ms: perSecond === undefined ? ms : Math.min(2 * ms, rateMs),
-        perSecond,
+      const load = { run, inFlight, ms: perSecond === undefined ? ms : Math.min(2 * ms, rateMs), perSecond }
+      const { sent, outcome } = await recorded(server, `${name} ${cell.key}`, async () => {
+        const made = await producer.call<Sent>('load', load)
+        return { sent: made, outcome: await consumer.call<Outcome>('finish', { expected: made.count, ms: drainMs }) }
       })
-      const outcome = await consumer.call<Outcome>('finish', { expected: sent.count, ms: drainMs })
       const cpu = cpuOf(pids) - before
+      const serverCpu = cpuOf(serverPids) - serverBefore
       const unsettled = await producer.call<string | undefined>('unsettled', url)
       for (const client of new Set([producer, consumer])) await client.call('close', undefined)
       return {
@@ -66,6 +68,7 @@ export function messageSubject(scope: Scope, { name, ours, server, driver }: Mes
         p50: outcome.p50,
         p99: outcome.p99,
         cpuUs: cpu / sent.count,
+        serverCpuUs: serverPids.length === 0 ? Number.NaN : serverCpu / sent.count,
         fault: faultOf(sent, outcome) ?? unsettled,
       }
     },

@@ -38,3 +38,12 @@ export function cpuOf(pids: readonly number[]): number {
   }
   return total
 }
+
+/** KiB of memory that the process holds in RAM. NaN where it is not known. */
+export function residentKib(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN)
+  } catch {
+    return Number.NaN
+  }
+}

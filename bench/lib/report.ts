@@ -9,15 +9,25 @@ export interface Row {
   name: string
   durability: string
   in_flight: number | null
+  connections?: number
   per_second: number | null
   p50_ms: number | null
   p99_ms: number | null
+  /** Clients and server. */
   cpu_us_per_op: number | null
+  /** The server's share; null also where there is no server process. */
+  server_cpu_us_per_op: number | null
+  /** Of the limit's rate at the same load in the same run. */
+  percent_of_limit?: number | null
+  /** Resident memory of the server, of one connection that does nothing. */
+  kib_per_connection?: number | null
 }
 
 export interface Ratio {
+  ours: string
   against: string
   in_flight: number | null
+  connections?: number
   median: number
   min: number
   max: number
@@ -37,6 +47,8 @@ export interface Report {
   rows: Row[]
   ratios: Ratio[]
   targets: Target[]
+  /** What a reader must know to read the rows. */
+  notes: string[]
 }
 
 export type Measure = 'per_second' | 'p50' | 'p99'
@@ -48,8 +60,10 @@ export interface Comparison {
 
 export interface Goal {
   name: string
+  ours: string
   against: string
   inFlight: number | null
+  connections?: number
   target: number
   bound: 'at least' | 'at most'
 }
@@ -59,6 +73,10 @@ export interface Names {
   ours: string
   others: readonly string[]
   absent: ReadonlyMap<string, string>
+  /** Those of `others` that are a bound and no peer: what they store is not compared. */
+  bounds?: readonly string[]
+  /** The row whose rate the others are told a percentage of. */
+  limit?: string | undefined
 }
 
 const measures: Record<Measure, { field: (sample: Sample) => number; suffix: string }> = {
@@ -77,8 +95,8 @@ export function toRows<C extends Cell>(
   const rows: Row[] = []
   for (const cell of cells) {
     for (const name of [names.ours, ...names.others]) {
-      const head = (durability: string) => ({ name: name + cell.suffix, durability, in_flight: cell.inFlight })
-      const nothing = { per_second: null, p50_ms: null, p99_ms: null, cpu_us_per_op: null }
+      const head = (durability: string) => ({ name: name + cell.suffix, durability, ...load(cell) })
+      const nothing = { per_second: null, p50_ms: null, p99_ms: null, cpu_us_per_op: null, server_cpu_us_per_op: null }
       if (names.absent.has(name)) {
         rows.push({ ...head('absent'), ...nothing })
         continue
@@ -98,11 +116,24 @@ export function toRows<C extends Cell>(
         p50_ms: of((sample) => sample.p50),
         p99_ms: of((sample) => sample.p99),
         cpu_us_per_op: of((sample) => sample.cpuUs),
+        server_cpu_us_per_op: of((sample) => sample.serverCpuUs),
       })
+    }
+    const bound = rows.find((row) => row.name === `${names.limit}${cell.suffix}` && row.in_flight === cell.inFlight)?.per_second
+    // At a fixed rate everyone is as fast as that.
+    if (bound && cell.inFlight !== null) {
+      for (const row of rows)
+        if (row.in_flight === cell.inFlight && row.per_second !== null)
+          row.percent_of_limit = rounded((100 * row.per_second) / bound)
     }
   }
   return rows
 }
+
+const load = (cell: Cell) => ({
+  in_flight: cell.inFlight,
+  ...(cell.connections !== undefined && { connections: cell.connections }),
+})
 
 /** Ours over each other subject, formed in each round; only within one class of durability and never with a void row. */
 export function toRatios(series: Series, comparisons: readonly Comparison[], names: Names): Ratio[] {
@@ -114,7 +145,7 @@ export function toRatios(series: Series, comparisons: readonly Comparison[], nam
     for (const name of names.others) {
       const theirs = samples?.get(name) ?? []
       const isVoid = [name, names.ours].some((each) => series.faults.has(`${cell.key} ${each}`))
-      const mixed = series.durability.get(name) !== series.durability.get(names.ours)
+      const mixed = !names.bounds?.includes(name) && series.durability.get(name) !== series.durability.get(names.ours)
       const values = ours.flatMap((sample, round) => {
         const other = theirs[round]
         return sample && other ? [field(sample) / field(other)] : []
@@ -122,8 +153,9 @@ export function toRatios(series: Series, comparisons: readonly Comparison[], nam
       if (isVoid || mixed || values.length === 0 || !values.every(Number.isFinite)) continue
       const { median: middle, min, max } = spread(values)
       ratios.push({
+        ours: names.ours,
         against: name + cell.suffix + suffix,
-        in_flight: cell.inFlight,
+        ...load(cell),
         median: rounded(middle),
         min: rounded(min),
         max: rounded(max),
@@ -134,12 +166,17 @@ export function toRatios(series: Series, comparisons: readonly Comparison[], nam
 }
 
 export function toTargets(ratios: readonly Ratio[], goals: readonly Goal[]): Target[] {
-  return goals.map(({ name, against, inFlight, target, bound }) => {
-    const ratio = ratios.find((each) => each.against === against && each.in_flight === inFlight)
-    const value = ratio?.median ?? null
-    const met = value === null ? null : bound === 'at least' ? value >= target : value <= target
-    return { name: `${name}, ${bound}`, target, value, met }
+  return goals.map(({ name, ours, against, inFlight, connections, target, bound }) => {
+    const ratio = ratios.find(
+      (each) => each.ours === ours && each.against === against && each.in_flight === inFlight && each.connections === connections,
+    )
+    return judge(name, ratio?.median ?? null, target, bound)
   })
+}
+
+export function judge(name: string, value: number | null, target: number, bound: Goal['bound']): Target {
+  const met = value === null ? null : bound === 'at least' ? value >= target : value <= target
+  return { name: `${name}, ${bound}`, target, value, met }
 }
 
 const known = (value: number): number | null => (Number.isFinite(value) ? rounded(value) : null)
@@ -168,29 +205,38 @@ export function describeMachine(before: ReturnType<typeof processorTimes>): Reco
   }
 }
 
-/** `limit` names the row that others are told as a percentage of. */
-export function toTable(report: Report, limit: string | undefined): string {
+interface Column {
+  head: string
+  cell: (row: Row) => string
+}
+
+const figure = (value: number | null | undefined): string => (value === null || value === undefined ? '' : String(value))
+
+/** Columns that no row fills are left out. */
+export function toTable(report: Report): string {
   const show = (row: Row, value: number | null) =>
-    value === null ? (row.durability === 'absent' ? 'absent' : 'void') : String(value)
-  const bounds = new Map(report.rows.filter((row) => row.name === limit).map((row) => [row.in_flight, row.per_second]))
-  const ofLimit = (row: Row) => {
-    const bound = bounds.get(row.in_flight)
-    return bound && row.per_second !== null ? `${Math.round((100 * row.per_second) / bound)} %` : ''
-  }
+    value === null ? (row.durability === 'absent' ? 'absent' : row.kib_per_connection === undefined ? 'void' : '') : String(value)
+  const has = (field: keyof Row) => report.rows.some((row) => typeof row[field] === 'number')
+  const optional = (field: keyof Row, head: string, unit = ''): Column[] =>
+    has(field) ? [{ head, cell: (row) => figure(row[field] as number | null | undefined) + (row[field] ? unit : '') }] : []
+  const columns: Column[] = [
+    { head: '', cell: (row) => row.name },
+    { head: 'durability', cell: (row) => row.durability },
+    ...optional('in_flight', 'in flight'),
+    ...optional('connections', 'connections'),
+    { head: 'per second', cell: (row) => show(row, row.per_second) },
+    { head: 'p50 ms', cell: (row) => show(row, row.p50_ms) },
+    { head: 'p99 ms', cell: (row) => show(row, row.p99_ms) },
+    { head: 'CPU us/op', cell: (row) => show(row, row.cpu_us_per_op) },
+    ...optional('server_cpu_us_per_op', 'server'),
+    ...optional('percent_of_limit', 'of limit', ' %'),
+    ...optional('kib_per_connection', 'KiB/connection'),
+  ]
   const machine = Object.entries(report.machine).map(([name, value]) => `${name} ${String(value)}`)
-  const rows = report.rows.map((row) => [
-    row.name,
-    row.durability,
-    row.in_flight === null ? '' : String(row.in_flight),
-    show(row, row.per_second),
-    show(row, row.p50_ms),
-    show(row, row.p99_ms),
-    show(row, row.cpu_us_per_op),
-    ...(limit === undefined ? [] : [ofLimit(row)]),
-  ])
-  const ratios = report.ratios.map(({ against, in_flight, median: middle, min, max }) => [
+  const ratios = report.ratios.map(({ ours, against, in_flight, connections, median: middle, min, max }) => [
+    ours,
     against,
-    in_flight === null ? '' : String(in_flight),
+    figure(connections ?? in_flight),
     `${middle} [${min}..${max}]`,
   ])
   const targets = report.targets.map(({ name, target, value, met }) => [
@@ -199,22 +245,16 @@ export function toTable(report: Report, limit: string | undefined): string {
     value === null ? 'not measured' : String(value),
     met === null ? '' : met ? 'met' : 'missed',
   ])
-  const head = [
-    '',
-    'durability',
-    'in flight',
-    'per second',
-    'p50 ms',
-    'p99 ms',
-    'CPU us/op',
-    ...(limit === undefined ? [] : ['of limit']),
-  ]
   return [
     `# ${report.scenario}`,
     machine.join(', '),
-    table(head, rows),
-    table(['ours against', 'in flight', 'ratio, median [min..max] of rounds'], ratios),
+    table(
+      columns.map((column) => column.head),
+      report.rows.map((row) => columns.map((column) => column.cell(row))),
+    ),
+    table(['ours', 'against', has('connections') ? 'connections' : 'in flight', 'ratio, median [min..max] of rounds'], ratios),
     table(['target', 'goal', 'measured', ''], targets),
+    ...report.notes,
   ].join('\n\n')
 }
 

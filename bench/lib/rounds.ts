@@ -12,13 +12,18 @@ export interface Cell {
   suffix: string
   /** Null at a fixed rate. */
   inFlight: number | null
+  /** How many connections it is about, where that is the question. */
+  connections?: number
 }
 
 export interface Sample {
   perSecond: number
   p50: number
   p99: number
+  /** CPU of clients and server, per operation. */
   cpuUs: number
+  /** The server's share of it; NaN where there is no server. */
+  serverCpuUs: number
   /** Why the sample does not count. */
   fault: string | undefined
 }
@@ -139,6 +144,10 @@ export async function interleave<C extends Cell>(
   }
 }
 
+/** Is some row of the subject void? */
+export const isFaulty = (series: Series, name: string): boolean =>
+  [...series.faults.keys()].some((key) => key.endsWith(` ${name}`))
+
 /** Ours is measured twice a round. */
 function together(samples: readonly (Sample | undefined)[]): Sample | undefined {
   const good = samples.filter((sample) => sample !== undefined)
@@ -149,6 +158,7 @@ function together(samples: readonly (Sample | undefined)[]): Sample | undefined 
     p50: of((sample) => sample.p50),
     p99: of((sample) => sample.p99),
     cpuUs: of((sample) => sample.cpuUs),
+    serverCpuUs: of((sample) => sample.serverCpuUs),
     fault: undefined,
   }
 }

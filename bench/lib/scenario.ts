@@ -4,8 +4,6 @@ import type { Report } from './report.ts'
 import type { Scope } from './scope.ts'
 
 export interface Scenario {
-  /** Row that the others are told as a percentage of. */
-  limit: string | undefined
   /** `ok` is false when a row of ours is void. */
   run(scope: Scope, settings: Settings, tell: (line: string) => void): Promise<{ report: Report; ok: boolean }>
 }

@@ -13,10 +13,18 @@ export class Scope {
   readonly #closers: (() => unknown)[] = []
   readonly #processes = new Set<ChildProcess>()
   readonly #folders = new Set<string>()
+  readonly #onExit = () => this.#abandon()
   #closing: Promise<void> | undefined
 
   constructor() {
-    process.once('exit', () => this.#abandon())
+    process.once('exit', this.#onExit)
+  }
+
+  /** A scope that ends with this one, or before it. */
+  within(): Scope {
+    const inner = new Scope()
+    this.defer(() => inner.close())
+    return inner
   }
 
   /** Runs when the scope closes; the last added runs first. */
@@ -52,6 +60,7 @@ export class Scope {
           process.stderr.write(`bench: could not close: ${error instanceof Error ? error.message : String(error)}\n`)
         }
       }
+      process.off('exit', this.#onExit)
     })()
     return this.#closing
   }

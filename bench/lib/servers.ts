@@ -1,12 +1,13 @@
 /** Servers in processes of their own, each on a free port with a temporary folder, ended by process id. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { accessSync, chownSync, constants, existsSync, statSync } from 'node:fs'
+import { accessSync, chownSync, constants, existsSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { sleep, within } from './now.ts'
 import type { Scope } from './scope.ts'
+import { ServerControl, hookArguments } from './server-control.ts'
 
 const run = promisify(execFile)
 const startMs = 20_000
@@ -15,22 +16,49 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 export interface Server {
   url: string
   pid: number
+  /** Where it was started with the hook. */
+  control?: ServerControl
+}
+
+export interface Hooked {
+  /** Loads the hook, for what `ServerControl` can ask. */
+  hook?: boolean
+  /** Folder for profiles; the sources run then, so that they name their lines. */
+  profile?: string | undefined
 }
 
 /** A reason why something could not be measured; it is printed as absent. */
 export class Absent extends Error {}
 
 /** The built server where there is one, otherwise the sources. */
-export async function startCadre(scope: Scope): Promise<Server> {
+export function startCadre(scope: Scope, hooked: Hooked = {}): Promise<Server> {
   const built = join(root, 'dist', 'cadre.mjs')
-  const program = existsSync(built) ? built : join(root, 'server', 'src', 'main.ts')
-  // A profile of the server, for those who look for its cost: CADRE_BENCH_PROFILE names the folder it is written to.
-  const profile = process.env['CADRE_BENCH_PROFILE']
-  const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []
+  const program = existsSync(built) && hooked.profile === undefined ? built : join(root, 'server', 'src', 'main.ts')
+  return startNode(scope, [program, 'start'], hooked, {
+    CADRE_DATA: scope.folder('cadre'),
+    CADRE_PORT: '0',
+    CADRE_HOST: '127.0.0.1',
+    LOG_LEVEL: 'warn',
+  })
+}
+
+/** A server of `ws` and nothing else. */
+export const startBareSockets = (scope: Scope, hooked: Hooked = {}): Promise<Server> =>
+  startNode(scope, [join(root, 'bench', 'peers', 'ws-server.ts')], hooked, {})
+
+/** A program that prints `ready at http://<host>:<port>`. */
+async function startNode(
+  scope: Scope,
+  program: readonly string[],
+  { hook, profile }: Hooked,
+  settings: Record<string, string>,
+): Promise<Server> {
+  const isHooked = hook === true || profile !== undefined
+  const flags = ['--disable-warning=ExperimentalWarning', ...(isHooked ? hookArguments : [])]
   const child = scope.adopt(
-    spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...flags, program, 'start'], {
-      env: { ...process.env, CADRE_DATA: scope.folder('cadre'), CADRE_PORT: '0', CADRE_HOST: '127.0.0.1', LOG_LEVEL: 'warn' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+    spawn(process.execPath, [...flags, ...program], {
+      env: { ...process.env, ...settings },
+      stdio: ['ignore', 'pipe', 'inherit', ...(isHooked ? ['ipc' as const] : [])],
     }),
   )
   let told = ''
@@ -38,7 +66,7 @@ export async function startCadre(scope: Scope): Promise<Server> {
     startMs,
     'starting the server',
     new Promise<string>((resolve, reject) => {
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         told += text
         const match = /ready at http:\/\/\S+:(\d+)/.exec(told)
         if (match) resolve(match[1] as string)
@@ -46,7 +74,37 @@ export async function startCadre(scope: Scope): Promise<Server> {
       child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it was ready`)))
     }),
   )
-  return { url: `http://127.0.0.1:${port}`, pid: child.pid as number }
+  const server = { url: `http://127.0.0.1:${port}`, pid: child.pid as number }
+  return isHooked ? { ...server, control: new ServerControl(child, profile) } : server
+}
+
+/**
+ * NATS with JetStream on files. By itself it answers before it syncs and syncs every two minutes; `always` syncs before it answers, which
+ * nats-server knows since 2.10.
+ */
+export async function startNats(scope: Scope, sync: 'default' | 'always'): Promise<Server> {
+  const program = find('nats-server', ['/usr/sbin', '/usr/local/bin', ...(process.env['PATH'] ?? '').split(delimiter)])
+  const [port, monitor] = [await freePort(), await freePort()]
+  const folder = scope.folder('nats')
+  const settings = join(folder, 'nats.conf')
+  writeFileSync(
+    settings,
+    [
+      `listen: "127.0.0.1:${port}"`,
+      `http: "127.0.0.1:${monitor}"`,
+      `jetstream { store_dir: ${JSON.stringify(join(folder, 'store'))}${sync === 'always' ? ', sync_interval: always' : ''} }`,
+    ].join('\n'),
+  )
+  if (sync === 'always') {
+    const { stdout } = await run(program, ['--version'])
+    const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).slice(1).map(Number)
+    if (major < 2 || (major === 2 && minor < 10))
+      throw new Absent(`${stdout.trim()} has no sync_interval: it cannot sync before it answers; 2.10 can`)
+  }
+  const child = scope.adopt(spawn(program, ['-c', settings], { stdio: 'ignore' }))
+  await accepting(child, port, 'NATS')
+  await accepting(child, monitor, 'the monitor of NATS')
+  return { url: `nats://127.0.0.1:${port}?monitor=${monitor}`, pid: child.pid as number }
 }
 
 /** Redis that syncs its append-only file before it answers. */

@@ -4,6 +4,7 @@ import type { Durability, RunSettings } from './drivers.ts'
 import { cpuOf } from './process-cpu.ts'
 import type { Cell, Subject } from './rounds.ts'
 import type { Scope } from './scope.ts'
+import { recorded } from './server-control.ts'
 import type { Server } from './servers.ts'
 import type { Executions, Shape, TaskOutcome } from './task-client.ts'
 
@@ -33,7 +34,8 @@ export function taskSubject(scope: Scope, { name, ours, server, driver, remote, 
   const submitter = start('submitter')
   const worker = remote ? start('worker') : submitter
   const clients = [...new Set([submitter, worker])]
-  const pids = [...clients.map((client) => client.pid), server.pid]
+  const serverPids = [server.pid]
+  const pids = [...clients.map((client) => client.pid), ...serverPids]
   scope.defer(() => Promise.allSettled(clients.map((client) => client.call('end', undefined, 3_000))))
 
   return {
@@ -48,9 +50,13 @@ export function taskSubject(scope: Scope, { name, ours, server, driver, remote, 
       if (remote) await worker.call('worker', settings)
       await submitter.call('submitter', settings)
       const before = cpuOf(pids)
+      const serverBefore = cpuOf(serverPids)
       const { shape, size } = cell
-      const outcome = await submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, 25_000)
+      const outcome = await recorded(server, `${name} ${cell.key}`, () =>
+        submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, 25_000),
+      )
       const cpu = cpuOf(pids) - before
+      const serverCpu = cpuOf(serverPids) - serverBefore
       const executions = await worker.call<Executions>('executions', { run })
       for (const client of clients) await client.call('close', undefined)
       return {
@@ -58,6 +64,7 @@ export function taskSubject(scope: Scope, { name, ours, server, driver, remote, 
         p50: outcome.p50,
         p99: outcome.p99,
         cpuUs: cpu / outcome.count,
+        serverCpuUs: serverPids.length === 0 ? Number.NaN : serverCpu / outcome.count,
         fault: faultOf(cell, outcome, executions),
       }
     },

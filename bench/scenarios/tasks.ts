@@ -17,7 +17,7 @@ const single = (inFlight: number): TaskCell => ({ key: `${inFlight} in flight`, 
 const chain: TaskCell = { key: 'chain', suffix: ', chain of 10', inFlight: 1, shape: 'chain', size: 10 }
 const fan: TaskCell = { key: 'fan', suffix: ', fan-out/in of 100', inFlight: 1, shape: 'fan', size: 100 }
 const singles = [single(1), single(64), single(256)]
-const cells = [...singles, chain, fan]
+const everyCell = [...singles, chain, fan]
 
 const comparisons: Comparison[] = [
   ...singles.map((cell): Comparison => ({ cell, measure: 'per_second' })),
@@ -27,6 +27,7 @@ const comparisons: Comparison[] = [
 
 const wall = (shape: string, against: string, target: number): Goal => ({
   name: `wall time of a ${shape} over ${against}`,
+  ours,
   against: `${against}, ${shape} p50`,
   inFlight: 1,
   target,
@@ -34,6 +35,7 @@ const wall = (shape: string, against: string, target: number): Goal => ({
 })
 const rate = (against: string, target: number): Goal => ({
   name: `tasks/s over ${against}, 64 in flight`,
+  ours,
   against,
   inFlight: 64,
   target,
@@ -64,13 +66,14 @@ const entrants: readonly Entrant[] = [
   { name: 'graphile-worker', driver: '../peers/graphile-tasks.ts', server: 'postgres', remote: false, shapes: noFan },
 ]
 
-async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line: string) => void) {
+async function run(scope: Scope, { rounds, quick, only, at, profile }: Settings, tell: (line: string) => void) {
   const before = processorTimes()
   const absent = new Map<string, string>()
   const subjects: TaskSubject[] = []
+  const cells = everyCell.filter((cell) => at === undefined || at.test(cell.key))
   const chosen = entrants.filter((entrant) => only === undefined || only.test(entrant.name))
   const missing = chosen.some((entrant) => entrant.name !== ours) ? await installPeers(tell) : undefined
-  const starters = { cadre: startCadre, redis: startRedis, postgres: startPostgres }
+  const starters = { cadre: (of: Scope) => startCadre(of, { profile }), redis: startRedis, postgres: startPostgres }
   const servers = new Map<string, Promise<Server>>()
 
   for (const { name, driver, server, remote, shapes } of chosen) {
@@ -99,8 +102,15 @@ async function run(scope: Scope, { rounds, quick, only }: Settings, tell: (line:
     chosen.find((entrant) => entrant.name === name)?.shapes.includes(cell.shape) ?? false
   const rows = toRows(series, cells, names, suits)
   const ratios = toRatios(series, comparisons, names)
-  const report = { scenario: 'tasks', machine: describeMachine(before), rows, ratios, targets: toTargets(ratios, goals) }
+  const report = {
+    scenario: 'tasks',
+    machine: describeMachine(before),
+    rows,
+    ratios,
+    targets: toTargets(ratios, goals),
+    notes: [],
+  }
   return { report, ok: [...series.faults.keys()].every((key) => !key.endsWith(` ${ours}`)) }
 }
 
-export const tasks: Scenario = { limit: undefined, run }
+export const tasks: Scenario = { run }

@@ -4,6 +4,7 @@
  * call and the CLI sub-command. event: one fact in the log. lifecycle: the states of an entity and its legal moves.
  */
 import type { z } from 'zod'
+import type { EventTopic } from './event-topics.ts'
 
 export type OperationKind = 'query' | 'command' | 'stream'
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -56,6 +57,8 @@ export const permissions = [
   'agents:register',
   'messages:read',
   'messages:write',
+  'rules:read',
+  'rules:write',
   'tasks:read',
   'tasks:write',
   'memory:read',
@@ -69,6 +72,7 @@ export const permissions = [
   'artifacts:write',
   'models:call',
   'events:read',
+  'events:write',
   'keys:admin',
   'system:read',
 ] as const
@@ -88,7 +92,7 @@ export interface EventSpec<N extends string = string, D extends z.ZodType = z.Zo
   schema_version: number
   summary: string
   /** One of the six named topics that outside consumers subscribe to. */
-  topic: 'agent.lifecycle' | 'agent.tasks' | 'agent.communication' | 'agent.state' | 'system.events' | 'dead.letter'
+  topic: EventTopic
   /** The socket frame type this event is pushed as, where the protocol names one. */
   frame?: string
   data: D

@@ -2,24 +2,36 @@
 import type { z } from 'zod'
 import { agentEvents, agentOperations } from './agents.ts'
 import { artifactEvents, artifactOperations } from './artifacts.ts'
+import { brakeEvents, brakeOperations } from './brakes.ts'
+import { connectionOperations } from './connections.ts'
 import type { EventSpec, Operation } from './define.ts'
+import { consumerEvents, consumerOperations, eventOperations } from './events.ts'
 import { knowledgeEvents, knowledgeOperations } from './knowledge.ts'
 import { memoryEvents, memoryOperations } from './memory.ts'
 import { messageEvents, messageOperations } from './messages.ts'
 import { modelEvents, modelOperations } from './models.ts'
+import { receiptEvents, receiptOperations } from './receipts.ts'
+import { routingEvents, routingOperations } from './routing.ts'
 import { systemEvents, systemOperations } from './system.ts'
 import { taskEvents, taskOperations } from './tasks.ts'
 import { toolEvents, toolOperations } from './tools.ts'
 
 export * from './agents.ts'
 export * from './artifacts.ts'
+export * from './brakes.ts'
+export * from './connections.ts'
 export * from './define.ts'
 export * from './errors.ts'
+export * from './event-topics.ts'
+export * from './events.ts'
 export * from './frames.ts'
 export * from './knowledge.ts'
 export * from './memory.ts'
 export * from './messages.ts'
 export * from './models.ts'
+export * from './pushes.ts'
+export * from './receipts.ts'
+export * from './routing.ts'
 export * from './system.ts'
 export * from './tasks.ts'
 export * from './tools.ts'
@@ -28,13 +40,19 @@ export * from './values.ts'
 const groups = {
   ...prefixed(agentOperations),
   ...prefixed(messageOperations),
+  ...prefixed(receiptOperations),
+  ...prefixed(routingOperations),
+  ...prefixed(brakeOperations),
   ...prefixed(taskOperations),
   ...prefixed(memoryOperations),
   ...prefixed(knowledgeOperations),
   ...prefixed(toolOperations),
   ...prefixed(artifactOperations),
   ...prefixed(modelOperations),
+  ...prefixed(eventOperations),
+  ...prefixed(consumerOperations),
   ...prefixed(systemOperations),
+  ...prefixed(connectionOperations),
 }
 
 type ByName<G extends Readonly<Record<string, Operation>>> = { [O in G[keyof G] as O['name']]: O }
@@ -55,7 +73,7 @@ export type OutputOf<N extends OperationName> = z.output<Operations[N]['output']
 
 /** Every event by name. */
 export const events: Readonly<Record<string, EventSpec>> = Object.fromEntries(
-  [agentEvents, messageEvents, taskEvents, memoryEvents, knowledgeEvents, toolEvents, artifactEvents, modelEvents, systemEvents]
+  [agentEvents, brakeEvents, messageEvents, receiptEvents, routingEvents, taskEvents, memoryEvents, knowledgeEvents, toolEvents, artifactEvents, modelEvents, consumerEvents, systemEvents]
     .flatMap((group) => Object.values(group) as EventSpec[])
     .map((entry) => [entry.name, entry]),
 )

@@ -13,6 +13,7 @@ export const memoryEntry = z.object({
   id,
   key,
   value: json,
+  description: z.string().nullable().meta({ description: 'What the entry is about, in the words of who wrote it.' }),
   version: z.number().int(),
   created_by: z.string(),
   updated_by: z.string(),
@@ -28,6 +29,11 @@ export type MemoryEntry = z.infer<typeof memoryEntry>
 const write = {
   key,
   value: json,
+  description: z
+    .string()
+    .max(4000)
+    .optional()
+    .meta({ description: 'Found by memory.query. Taken from `metadata.description` when left out; else it stays as it was.' }),
   if_version: z
     .number()
     .int()
@@ -40,6 +46,7 @@ const write = {
   task_id: id.optional(),
   lease: z.string().max(256).optional(),
 }
+const watched = { key: key.optional(), prefix: z.string().max(512).optional() }
 const aliases = { version: 'if_version', expected_version: 'if_version', acl: 'access_control' }
 
 export const memoryOperations = {
@@ -99,6 +106,45 @@ export const memoryOperations = {
     destructive: false,
     input: z.object({ prefix: z.string().max(512).optional(), limit, cursor }),
     output: page(memoryEntry),
+  }),
+  query: operation({
+    name: 'memory.query',
+    kind: 'query',
+    summary: 'Find keys by a part of their name or description',
+    description:
+      'The shared blackboard: whoever looks need not know the key. Upper and lower case are alike. Newest first; a page may be short, or empty, before the last.',
+    permission: 'memory:read',
+    routes: [{ method: 'GET', path: '/blackboard' }],
+    frames: ['memory:query'],
+    idempotent: true,
+    destructive: false,
+    aliases: { query: 'pattern', q: 'pattern' },
+    input: z.object({ pattern: z.string().min(1).max(512), limit, cursor }),
+    output: page(memoryEntry),
+  }),
+  watch: operation({
+    name: 'memory.watch',
+    kind: 'command',
+    summary: 'Follow a key, or keys by prefix, on this socket',
+    description:
+      'Every version after `from`, or from now on, arrives as a `memory:updated` frame whose `seq` is the `from` to come back with: in order for each key and without a gap. Who may read a key is asked at each delivery. Clients without credits are told of all keys they may read anyway. `resync` says that older versions are gone: read the keys anew.',
+    permission: 'memory:read',
+    frames: ['memory:watch'],
+    idempotent: true,
+    destructive: false,
+    input: z.object({ ...watched, from: z.number().int().min(0).optional() }),
+    output: z.object({ head: z.number().int(), from: z.number().int(), resync: z.boolean() }),
+  }),
+  unwatch: operation({
+    name: 'memory.unwatch',
+    kind: 'query',
+    summary: 'Stop following a key or prefix on this socket',
+    permission: 'memory:read',
+    frames: ['memory:unwatch'],
+    idempotent: true,
+    destructive: false,
+    input: z.object(watched),
+    output: z.object({ watching: z.literal(false) }),
   }),
   history: operation({
     name: 'memory.history',

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { event, lifecycle, operation } from './define.ts'
+import { messageIntent, route, routingFields } from './routing.ts'
+import { taskOperations } from './tasks.ts'
 import { agentRef, cursor, duration, id, json, limit, metadata, page, priority, receipt, time } from './values.ts'
 
 /** One recipient's copy of a message. */
@@ -13,12 +15,19 @@ export const deliveryLifecycle = lifecycle('delivery', ['ready'], {
 export const deliveryState = z.enum(['ready', 'leased', 'acknowledged', 'dead', 'expired'])
 
 export const messageKind = z.enum(['request', 'response', 'broadcast', 'system', 'event'])
+const group = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[\w.:/-]+$/)
 export const topicName = z
   .string()
   .min(1)
   .max(256)
   .regex(/^[\w.*#:/-]+$/)
-  .meta({ description: 'Dotted topic; in a subscription `*` stands for one word and `#` for the rest.' })
+  .meta({
+    description: 'Dotted topic; in a subscription `*` stands for one word and `#` for any number of words, none included.',
+  })
 
 export const message = z.object({
   id,
@@ -41,6 +50,10 @@ export const message = z.object({
   reply_to: id.nullable(),
   task_id: id.nullable(),
   artifacts: z.array(z.string()),
+  intent: messageIntent.optional(),
+  context: metadata.optional(),
+  expected_response: z.string().optional(),
+  route,
   status: z.enum(['stored', 'delivered', 'acknowledged', 'dead', 'expired', 'unroutable']),
   late: z.boolean().meta({ description: 'A reply that came after its deadline.' }),
   created_at: time,
@@ -50,6 +63,7 @@ export type Message = z.infer<typeof message>
 
 /** What an agent receives: the message with its delivery. */
 export const delivery = message.omit({ status: true, recipients: true, recipient_count: true }).extend({
+  route: route.optional().meta({ description: 'Absent for one that was sent to you by name, to all or to a topic of yours.' }),
   receipt: z.string().meta({ description: 'Opaque; echo it to acknowledge, reject or extend.' }),
   attempt: z.number().int(),
   lease_until: time,
@@ -57,8 +71,21 @@ export const delivery = message.omit({ status: true, recipients: true, recipient
 })
 export type Delivery = z.infer<typeof delivery>
 
+/** What a delegation says of its task beside the content. */
+const delegatedTask = taskOperations.create.input
+  .pick({ title: true, description: true, type: true, input: true, requirements: true, due_date: true, metadata: true })
+  .partial()
+  .extend({
+    max_retries: z.number().int().min(0).max(100).optional(),
+    lease_ms: z.number().int().min(200).max(86_400_000).optional(),
+  })
+
 const envelope = {
   content: json,
+  return: z.enum(['representation', 'minimal']).optional().meta({
+    description:
+      '`minimal` answers id, conversation_id, sender_seq, status and receipt; `representation`, the usual, the whole message.',
+  }),
   kind: messageKind.optional(),
   type: z.string().min(1).max(128).optional(),
   priority: priority.optional(),
@@ -68,6 +95,18 @@ const envelope = {
   reply_to: id.optional(),
   artifacts: z.array(z.string().max(128)).max(64).optional(),
   metadata: metadata.optional(),
+  intent: messageIntent.optional().meta({
+    description:
+      '`delegate` makes a task for the recipient in the same commit; `escalate` reaches the inbox of the operator too.',
+  }),
+  context: metadata.optional().meta({ description: 'What the recipient has to know to act on it.' }),
+  expected_response: z.string().max(4000).optional().meta({ description: 'What the sender wants back.' }),
+  task: z
+    .union([z.string().min(1).max(500), delegatedTask])
+    .optional()
+    .meta({
+      description: 'With the intent `delegate`: the title of its task, or title and more; without a title the content gives it.',
+    }),
   ttl: duration.optional().meta({ description: 'Milliseconds until an undelivered copy expires.' }),
   sender_id: agentRef.optional().meta({ description: 'May be left out; anything but yourself is refused.' }),
 }
@@ -79,7 +118,17 @@ const envelopeAliases = {
   body: 'content',
   message: 'content',
 }
-const sent = message.extend({ receipt })
+const sentWhole = message.extend({ receipt })
+const sentMinimal = z.object({
+  id,
+  conversation_id: id,
+  sender_seq: message.shape.sender_seq,
+  status: message.shape.status,
+  receipt,
+})
+/** Typed as the whole: who asks for `minimal` knows what is left out. */
+const sent = z.union([sentWhole, sentMinimal]) as unknown as typeof sentWhole
+export type SentMinimal = z.infer<typeof sentMinimal>
 
 export const messageOperations = {
   send: operation({
@@ -87,7 +136,7 @@ export const messageOperations = {
     kind: 'command',
     summary: 'Send a message',
     description:
-      'To one agent (`to`), several (`recipients`), or, with neither, to everyone (broadcast). Durable once answered; nobody matching is stored as unroutable and said so.',
+      'To one agent (`to`), several (`recipients`), or by what an agent is (`agent_type`, `capabilities`, with a `strategy`). With none of them the first routing rule that matches decides, and without one it goes to everyone (broadcast). Durable once answered; nobody matching is stored as unroutable and said so. `route` tells why it went where it did.',
     permission: 'messages:write',
     routes: [{ method: 'POST', path: '/messages' }],
     status: 201,
@@ -98,6 +147,7 @@ export const messageOperations = {
     aliases: { ...envelopeAliases, recipient: 'to', recipient_id: 'to', receiver: 'to', receiver_id: 'to' },
     input: z.looseObject({
       ...envelope,
+      ...routingFields,
       to: z.union([agentRef, z.array(agentRef).max(1000)]).optional(),
       recipients: z.array(agentRef).max(1000).optional(),
       broadcast: z.boolean().optional(),
@@ -116,7 +166,12 @@ export const messageOperations = {
     destructive: false,
     refs: { to: 'agent', task_id: 'task' },
     aliases: { ...envelopeAliases, recipient: 'to', recipient_id: 'to', receiver: 'to' },
-    input: z.looseObject({ ...envelope, to: agentRef, timeout_ms: z.number().int().min(1).max(600_000).default(30_000) }),
+    input: z.looseObject({
+      ...envelope,
+      ...routingFields,
+      to: agentRef.optional().meta({ description: 'Agent id or name; or name what it is by agent_type or capabilities.' }),
+      timeout_ms: z.number().int().min(1).max(600_000).default(30_000),
+    }),
     output: z.object({ request_id: id, reply: message }),
   }),
   reply: operation({
@@ -155,6 +210,8 @@ export const messageOperations = {
     name: 'messages.subscribe',
     kind: 'command',
     summary: 'Subscribe an agent to topics',
+    description:
+      'Of the agents that subscribe under one `group` name one gets each message, in turn, connected ones first; those without a group get every message. Subscribing to the same pattern again moves the subscription to the group given now.',
     permission: 'messages:write',
     routes: [{ method: 'POST', path: '/subscriptions' }],
     frames: ['topic:subscribe'],
@@ -162,8 +219,22 @@ export const messageOperations = {
     destructive: false,
     refs: { agent: 'agent' },
     aliases: { pattern: 'topic', agent_id: 'agent' },
-    input: z.object({ topic: topicName, agent: agentRef.optional() }),
-    output: z.object({ agent_id: id, topic: z.string() }),
+    input: z.object({ topic: topicName, agent: agentRef.optional(), group: group.optional() }),
+    output: z.object({ agent_id: id, topic: z.string(), group: z.string().nullable() }),
+  }),
+  subscriptions: operation({
+    name: 'messages.subscriptions',
+    kind: 'query',
+    summary: 'List subscriptions',
+    description: 'An operator sees those of every agent, an agent its own. By agent, then topic.',
+    permission: 'messages:read',
+    routes: [{ method: 'GET', path: '/subscriptions' }],
+    idempotent: true,
+    destructive: false,
+    refs: { agent: 'agent' },
+    aliases: { agent_id: 'agent' },
+    input: z.object({ agent: agentRef.optional(), group: group.optional(), limit, cursor }),
+    output: page(z.object({ agent_id: id, agent: z.string(), topic: z.string(), group: z.string().nullable() })),
   }),
   unsubscribe: operation({
     name: 'messages.unsubscribe',
@@ -205,6 +276,7 @@ export const messageOperations = {
       topic: z.string().max(256).optional(),
       type: z.string().max(128).optional(),
       kind: messageKind.optional(),
+      intent: messageIntent.optional(),
       since: time.optional(),
       until: time.optional(),
       limit,
@@ -374,7 +446,7 @@ export const messageEvents = {
     schema_version: 1,
     summary: 'An agent subscribed to topics',
     topic: 'agent.communication',
-    data: z.object({ agent_id: id, agent: z.string(), topic: z.string() }),
+    data: z.object({ agent_id: id, agent: z.string(), topic: z.string(), group: z.string().nullable() }),
   }),
   unsubscribed: event({
     name: 'topic.unsubscribed',

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { event, operation, permissions } from './define.ts'
-import { agentRef, cursor, id, json, limit, page, receipt, time } from './values.ts'
+import { agentRef, cursor, id, limit, page, receipt, time } from './values.ts'
 
 const component = z.object({ name: z.string(), status: z.enum(['ok', 'degraded', 'down']), detail: z.string().optional() })
 
@@ -12,21 +12,9 @@ export const roleGrants: Readonly<Record<Role, readonly string[]>> = {
   admin: permissions,
   operator: permissions.filter((permission) => permission !== 'keys:admin'),
   viewer: permissions.filter((permission) => permission.endsWith(':read')),
-  // The log shows every message of the tenant, so it is not for agents.
-  agent: permissions.filter((permission) => permission !== 'keys:admin' && permission !== 'events:read'),
+  // The log shows every message of the tenant and rules decide where those of others go, so neither is for agents.
+  agent: permissions.filter((permission) => !['keys:admin', 'events:read', 'events:write', 'rules:write'].includes(permission)),
 }
-
-export const logEntry = z.object({
-  seq: z.number().int(),
-  type: z.string(),
-  schema_version: z.number().int(),
-  at: time,
-  actor: z.string(),
-  subject: z.string(),
-  trace: z.string().nullable(),
-  data: json,
-})
-export type LogEntry = z.infer<typeof logEntry>
 
 export const systemOperations = {
   health: operation({
@@ -72,48 +60,11 @@ export const systemOperations = {
       knowledge: z.object({ documents: z.number().int(), chunks: z.number().int() }),
       memory_keys: z.number().int(),
       log_seq: z.number().int(),
+      consumers: z
+        .array(z.object({ group: z.string(), lag: z.record(z.string(), z.number().int()) }))
+        .meta({ description: 'Groups that read the log, each with the entries it has not committed, by topic.' }),
       process: z.object({ rss_bytes: z.number().int(), uptime_s: z.number(), event_loop_p99_ms: z.number() }),
     }),
-  }),
-  events: operation({
-    name: 'events.list',
-    kind: 'query',
-    summary: 'Read the log from a position',
-    description: 'Oldest first, after `after`; keep the last seq as your cursor.',
-    permission: 'events:read',
-    routes: [{ method: 'GET', path: '/events' }],
-    idempotent: true,
-    destructive: false,
-    input: z.object({
-      after: z.number().int().min(0).default(0),
-      types: z.array(z.string().max(128)).max(64).optional(),
-      limit: z.number().int().min(1).max(1000).default(100),
-    }),
-    output: z.object({ items: z.array(logEntry), next: z.number().int(), head: z.number().int() }),
-  }),
-  unwatch: operation({
-    name: 'events.unwatch',
-    kind: 'query',
-    summary: 'Stop following the log on this socket',
-    permission: 'events:read',
-    frames: ['events:unwatch'],
-    idempotent: true,
-    destructive: false,
-    input: z.object({}),
-    output: z.object({ watching: z.literal(false) }),
-  }),
-  watch: operation({
-    name: 'events.watch',
-    kind: 'stream',
-    summary: 'Follow the log on this socket',
-    description:
-      'Entries after `after` arrive as event frames, in order and without a gap, until events.unwatch or the end of the connection.',
-    permission: 'events:read',
-    frames: ['events:watch'],
-    idempotent: true,
-    destructive: false,
-    input: z.object({ after: z.number().int().min(0).optional(), types: z.array(z.string().max(128)).max(64).optional() }),
-    output: z.object({ head: z.number().int(), after: z.number().int() }),
   }),
   whoami: operation({
     name: 'system.whoami',

@@ -98,6 +98,9 @@ export const sampleEntry = (
 ): LogEntry => ({
   seq,
   type,
+  topic: 'system.events',
+  key: 'subject',
+  partition: 0,
   schema_version: 1,
   at,
   actor: 'actor',

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { Rate } from './core/rate.ts'
 import { Secret } from './core/secrets.ts'
 
 /** A setting that cannot be used; its message is one sentence that names the variable. */
@@ -23,7 +24,13 @@ export interface Config {
   /** Milliseconds of one task lease. */
   readonly leaseMs: number
   readonly workerRestartMs: number
+  /** For crash tests: where this process ends as by `kill -9`. */
+  readonly failPoint: string | undefined
   readonly model: ModelConfig
+  /** Connections at once. */
+  readonly connections: { readonly agent: number; readonly tenant: number }
+  /** Operations a second and at once; undefined: no limit. */
+  readonly rate: { readonly agent: Rate | undefined; readonly tenant: Rate | undefined }
 }
 
 export interface ModelConfig {
@@ -42,6 +49,18 @@ const whole = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`))
 
+/** `500` or, with what may come at once, `500:2000`; `off` for none. Without the second number it is two seconds' worth. */
+const rate = z
+  .string()
+  .regex(/^(off|[1-9]\d{0,8}(:[1-9]\d{0,8})?)$/, 'give operations a second, like 500 or 500:2000, or off')
+  .transform((text): Rate | undefined => {
+    if (text === 'off') return undefined
+    const [perSecond = 0, burst = perSecond * 2] = text.split(':').map(Number)
+    return { perSecond, burst }
+  })
+/** Far above what a healthy client does, and below what would keep the others out. */
+const usualRates = { agent: { perSecond: 50_000, burst: 100_000 }, tenant: { perSecond: 100_000, burst: 200_000 } }
+
 const schema = z.object({
   CADRE_HOST: z
     .string()
@@ -53,6 +72,11 @@ const schema = z.object({
   CADRE_ALLOWED_HOSTS: z.string().optional(),
   CADRE_LEASE_MS: whole(200, 86_400_000).default(30_000),
   CADRE_WORKER_RESTART_MS: whole(10, 600_000).default(500),
+  CADRE_FAIL_POINT: z.string().optional(),
+  CADRE_CONNECTIONS_AGENT: whole(1, 1_000_000).default(100),
+  CADRE_CONNECTIONS_TENANT: whole(1, 1_000_000).default(20_000),
+  CADRE_RATE_AGENT: rate.optional(),
+  CADRE_RATE_TENANT: rate.optional(),
   CADRE_MODEL: z.string().optional(),
   CADRE_MODEL_URL: z.url({ protocol: /^https?$/, error: 'give an http or https URL' }).optional(),
   CADRE_MODEL_KEY: z.string().optional(),
@@ -109,6 +133,13 @@ export function readConfig(environment: Environment): Config {
     logLevel: settings.LOG_LEVEL,
     leaseMs: settings.CADRE_LEASE_MS,
     workerRestartMs: settings.CADRE_WORKER_RESTART_MS,
+    failPoint: settings.CADRE_FAIL_POINT,
+    connections: { agent: settings.CADRE_CONNECTIONS_AGENT, tenant: settings.CADRE_CONNECTIONS_TENANT },
+    // On one's own machine nobody is in anybody's way.
+    rate: {
+      agent: 'CADRE_RATE_AGENT' in given ? settings.CADRE_RATE_AGENT : auth === 'required' ? usualRates.agent : undefined,
+      tenant: 'CADRE_RATE_TENANT' in given ? settings.CADRE_RATE_TENANT : auth === 'required' ? usualRates.tenant : undefined,
+    },
     model: {
       openai: openai && { apiKey: openai, baseUrl: settings.OPENAI_BASE_URL },
       anthropic: anthropic && { apiKey: anthropic },

@@ -13,10 +13,13 @@ import { type Clock, makeIds, randomHex, systemClock } from './core/clock.ts'
 import type { Caller, Principal } from './core/context.ts'
 import { Directory } from './core/directory.ts'
 import { EventLog } from './core/events.ts'
+import { armFailPoint } from './core/fail-points.ts'
 import { type Handlers, makeDoor } from './core/invoke.ts'
+import { type LagSource, LoadGuard, measureLag } from './core/load.ts'
 import { type Logger, makeLogger } from './core/logger.ts'
+import { RateLimits } from './core/rate.ts'
 import { Secret, makeKeyring, newServerSecret } from './core/secrets.ts'
-import { Sessions } from './core/sessions.ts'
+import { type Session, Sessions } from './core/sessions.ts'
 import { openFsBlobs } from './drivers/blob/fs.ts'
 import { migrate } from './drivers/database/migrate.ts'
 import type { Database, Tx } from './drivers/database/port.ts'
@@ -27,17 +30,25 @@ import { selectModel } from './drivers/model/providers.ts'
 import { makeExactIndex } from './drivers/vector/exact.ts'
 import { Runner } from './features/agents/runner.ts'
 import { type Agents, makeAgents } from './features/agents/service.ts'
+import { makeTeam } from './features/agents/team.ts'
 import { makeArtifacts } from './features/artifacts/service.ts'
+import { makeBrakes } from './features/brakes/service.ts'
+import { makeEvents } from './features/events/service.ts'
 import { isStopWord, makeKnowledge } from './features/knowledge/service.ts'
 import { makeMemory } from './features/memory/service.ts'
+import { makeMemoryWatch } from './features/memory/watching.ts'
+import { messageId } from './features/messages/envelope.ts'
 import { type Messages, makeMessages } from './features/messages/service.ts'
 import { makeModels } from './features/models/service.ts'
+import { makeConnections } from './features/system/connections.ts'
 import { makeSystem } from './features/system/service.ts'
 import { type TaskWrite, type Tasks, makeTasks } from './features/tasks/service.ts'
 import { makeTools } from './features/tools/service.ts'
+import { type Embed, type Flow, serveEmbedded } from './surfaces/embedded.ts'
 import { servePages } from './surfaces/pages.ts'
 import { forwardEvents } from './surfaces/push.ts'
 import { serveRest } from './surfaces/rest.ts'
+import { serveStreams } from './surfaces/sse.ts'
 import { serveSockets } from './surfaces/websocket.ts'
 import { version } from './core/version.ts'
 
@@ -51,6 +62,10 @@ export interface ServerOptions {
   /** Folder with the built pages. */
   assets: string
   validateOutput?: boolean
+  /** Tests say how late the event loop is. */
+  lag?: LagSource
+  /** How often each socket is pinged, milliseconds; 15,000 unless given. */
+  pingMs?: number
 }
 
 export interface RunningServer {
@@ -62,6 +77,8 @@ export interface RunningServer {
   signInUrl(): string
   /** Process id of a managed agent's worker, while it runs. */
   workerPid(agent: string): number | undefined
+  /** An agent in this process, which needs no socket. */
+  readonly embed: Embed
   close(): Promise<void>
 }
 
@@ -94,6 +111,7 @@ async function compose(
   const { config } = options
   const random = options.random ?? Math.random
   const newId = makeIds(clock)
+  armFailPoint(config.failPoint)
   prepareFolder(config.data)
   const database = openSqlite(config.data, (cause) => logger.error('what follows a commit failed', { cause }))
   closers.push(() => database.close())
@@ -111,8 +129,11 @@ async function compose(
 
   const newTrace = () => `00-${randomHex(16)}-${randomHex(8)}-01`
   let handlers: Handlers | undefined
+  const rate = config.rate.agent || config.rate.tenant ? new RateLimits(config.rate, clock) : undefined
+  const load = new LoadGuard(options.lag ?? measureLag(), clock)
+  closers.push(() => load.close())
   const door = makeDoor(
-    { database, log, access, clock, keyring, logger, storeEpoch, newTrace, validateOutput: options.validateOutput ?? false },
+    { database, log, access, clock, keyring, logger, storeEpoch, newTrace, rate, load, validateOutput: options.validateOutput ?? false },
     () => handlers as Handlers,
   )
   const engineCaller: Caller = { ...system, role: 'admin' }
@@ -136,7 +157,26 @@ async function compose(
   closers.push(() => agents.close())
   const checkLease = (tx: Tx, write: TaskWrite) => (tasks as Tasks).engine.checkLease(tx, write)
   const mustHold = (tx: Tx, write: TaskWrite) => checkLease(tx, { ...write, mustHold: true })
+  const brakes = await makeBrakes({
+    database,
+    directory,
+    clock,
+    logger,
+    newId,
+    engine,
+    head: () => log.head,
+    messageId,
+    tell: (_tenant, { id, reason, task_id, rule, parties }) =>
+      (messages as Messages).handlers['messages.send'](engine(), {
+        to: 'operator',
+        kind: 'system',
+        type: 'brake.tripped',
+        content: { brake_id: id, rule, parties, reason },
+        ...(task_id !== null && { task_id }),
+      }),
+  })
   messages = await makeMessages({
+    guard: brakes.guard,
     logger,
     database,
     directory,
@@ -147,11 +187,13 @@ async function compose(
     random,
     engine,
     checkLease,
-    everyone: (of) =>
-      agents.registry
-        .list(of)
-        .filter((agent) => agent.status !== 'terminated')
-        .map((agent) => agent.id),
+    newId,
+    team: makeTeam(agents.registry, directory),
+    delegate: (tx, context, id, task) => {
+      access.authorise(context.caller, 'tasks:write')
+      return (tasks as Tasks).createIn(tx, context, id, task)
+    },
+    ending: { begin: agents.beginStop, finish: agents.finishStop },
   })
   const inbox = messages
   closers.push(() => inbox.close())
@@ -170,6 +212,17 @@ async function compose(
   })
   const work = tasks
   closers.push(() => work.close())
+  const events = await makeEvents({
+    database,
+    directory,
+    clock,
+    log,
+    epoch: storeEpoch,
+    newId,
+    messageOf: (row) => inbox.view(row),
+    trimmedTo: (of) => inbox.trimmedTo(of),
+  })
+  closers.push(() => events.close())
   const memory = makeMemory({
     database,
     directory,
@@ -192,7 +245,7 @@ async function compose(
     report: (message, cause) => logger.error(message, { cause }),
   })
   closers.push(() => knowledge.close())
-  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease: mustHold })
+  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease: mustHold, checkCall: brakes.checkCall })
   const model = selectModel(modelSettings(config))
   closers.push(() => model.close())
   const models = makeModels({ database, clock, model, checkLease })
@@ -214,6 +267,7 @@ async function compose(
     signInUrl,
     knowledgeCounts: (of) => knowledge.counts(of),
     memoryCount: (of) => memory.count(of),
+    consumerLags: events.lags,
     components: () => [
       { name: 'bus', status: 'ok', detail: 'memory' },
       { name: 'model', status: 'ok', detail: `${model.provider}/${model.model}` },
@@ -224,13 +278,17 @@ async function compose(
   handlers = {
     ...agents.handlers,
     ...messages.handlers,
+    ...brakes.handlers,
     ...tasks.handlers,
     ...memory.handlers,
+    ...makeMemoryWatch({ database, log, events }),
+    ...events.handlers,
     ...knowledge.handlers,
     ...tools.handlers,
     ...artifacts.handlers,
     ...models.handlers,
     ...systemFeature.handlers,
+    ...makeConnections({ sessions, directory }).handlers,
   }
 
   // TCP_NODELAY is on by default; keep-alive longer than a poll so that clients reuse connections.
@@ -261,13 +319,21 @@ async function compose(
   let ready = true
   serveRest(app, {
     door,
+    rate,
     access,
     logger,
     newTrace,
     openArtifact: async (id, range) =>
       (await artifacts.open({ tenant }, id, range && { start: range.start, end: range.end + 1 })).body,
   })
+  const streams = serveStreams(app, { door, access, clock, newId })
   servePages(app, { access, door, version, assets: options.assets, ready: () => ready })
+  const attach = (session: Session, lastSeq: number | undefined) => inbox.deliveries.attach(session, lastSeq)
+  const flow = (session: Session, next: Flow) => {
+    if (next.ack !== undefined) inbox.deliveries.acknowledgeUpTo(session, next.ack)
+    if (next.credits !== undefined) inbox.deliveries.addCredits(session, next.credits)
+  }
+  const embedded = serveEmbedded({ door, access, directory, sessions, newId, attach, flow })
   const sockets = serveSockets({
     server: app.server,
     door,
@@ -276,17 +342,20 @@ async function compose(
     sessions,
     logger,
     newId,
-    attach: (session, lastSeq) => inbox.deliveries.attach(session, lastSeq),
-    flow: (session, flow) => {
-      if (flow.ack !== undefined) inbox.deliveries.acknowledgeUpTo(session, flow.ack)
-      if (flow.credits !== undefined) inbox.deliveries.addCredits(session, flow.credits)
-    },
+    clock,
+    rate,
+    limits: config.connections,
+    pingMs: options.pingMs,
+    attach,
+    flow,
     leasesOf: (caller) => work.heldBy(caller),
   })
   const stopForwarding = forwardEvents({ log, sessions, directory })
   closers.push(stopForwarding)
   closers.push(() => app.close())
+  closers.push(() => streams.close())
   closers.push(() => sockets.close())
+  closers.push(() => embedded.close())
   await listen(app, config)
   const port = (app.server.address() as AddressInfo).port
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
@@ -325,6 +394,7 @@ async function compose(
     port,
     adminKey,
     signInUrl,
+    embed: embedded.embed,
     workerPid: (name) => {
       const principal = directory.find(tenant, name)
       return principal && workers.pidOf(principal.id)

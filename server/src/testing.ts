@@ -25,6 +25,9 @@ export interface TestServerOptions {
   /** 0 unless given, so that back-off has no jitter. */
   random?: () => number
   workerCommand?: ServerOptions['workerCommand']
+  /** How late the event loop is said to be. */
+  lag?: ServerOptions['lag']
+  pingMs?: number
   assets?: string
 }
 
@@ -56,6 +59,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     workerCommand: options.workerCommand ?? [process.execPath, '-e', 'process.stdin.resume()'],
     assets: options.assets ?? join(tmpdir(), 'cadre-without-pages'),
     validateOutput: true,
+    // A busy machine must not decide what a test sees.
+    lag: options.lag ?? { p99: () => 0, close: () => {} },
+    ...(options.pingMs !== undefined && { pingMs: options.pingMs }),
     ...(options.clock && { clock: options.clock }),
   })
   const base = `http://127.0.0.1:${server.port}`
@@ -163,7 +169,7 @@ export function makeHttp(base: string): Http {
       outgoing.end(bytes)
     })
   const at = (path: string) =>
-    /^\/(api|healthz|readyz|metrics|openapi|docs|sign-in\/|sign-out|assets|$)/.test(path) ? path : `/api/v1${path}`
+    /^\/(api|healthz|readyz|metrics|openapi|asyncapi|docs|sign-in\/|sign-out|assets|$)/.test(path) ? path : `/api/v1${path}`
   return {
     request: (method, path, body, options) => send(method, at(path), body, options),
     async call<T>(method: string, path: string, body?: unknown, options?: HttpOptions) {

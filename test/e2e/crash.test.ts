@@ -1,141 +1,61 @@
-/** kill -9 of the server at random moments under load: nothing that was acknowledged is lost, nothing is handled twice. */
+/** kill -9 of server, senders and receivers at random, and of the server around each commit: a judge over the merged history decides. */
 import assert from 'node:assert/strict'
-import type { Delivery, OutputOf } from '@cadre/contract'
-import { Refused, type Socket, openSocket, temporaryFolder } from '../../server/src/testing.ts'
+import { failPoints } from '../../server/src/core/fail-points.ts'
+import { checkHistory } from '../history/check.ts'
+import { describe } from '../history/history.ts'
 import { verifies } from '../verifies.ts'
-import { type Running, launch } from './program.ts'
+import { type FaultPlan, runWithFaults } from './faults.ts'
+import { makeRandom } from './random.ts'
 
 const full = process.env['CADRE_TEST_FULL'] === '1'
-const sends = full ? 5_000 : 1_000
-const kills = full ? 20 : 5
-const lanes = 16
-const seed = 20_260_101
+const messages = full ? 10_000 : 2_000
+const rounds = full ? 3 : 1
+const kills = full ? 8 : 3
+const seed = Number(process.env['CADRE_CRASH_SEED'] ?? 20_260_101)
 
-/** A fixed sequence of numbers below 1. */
-function makeRandom(start: number): () => number {
-  let state = start
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
+/** Each fail point once a round, in mixed order, and a plain kill before each round. */
+function serverEnds(random: () => number): FaultPlan['serverEnds'] {
+  return Array.from({ length: rounds }, () => {
+    const mixed = failPoints
+      .map((name) => ({ name, at: random() }))
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ name }) => ({ failPoint: `${name}:${1 + Math.floor(random() * (full ? 10 : 4))}` }))
+    return ['kill' as const, ...mixed]
+  }).flat()
 }
 
 verifies(
-  'REL-01',
-  `${sends} keyed sends and ${kills} kills of the server: each acknowledged message is handled once`,
+  ['BYD-01', 'REL-01', 'MSG-16'],
+  `${messages} messages while sender, server and receiver are killed: none lost, none done twice, none out of order, and senders know`,
   async (t) => {
-    const folder = temporaryFolder()
     const random = makeRandom(seed)
-    const settings = { CADRE_DATA: folder.path, LOG_LEVEL: 'silent' }
-    let current: Promise<Running> = launch(settings)
-    t.after(async () => {
-      await (await current).end('SIGKILL')
-      folder.remove()
-    })
-    const { token } = await (await current).call<{ token: string }>('POST', '/agents/register', { name: 'receiver' })
-
-    const acknowledged = new Map<number, string>()
-    const handled = new Map<string, unknown>()
-    let repeated = 0
-    const { promise: allHandled, resolve: finish } = Promise.withResolvers<void>()
-    const check = () => {
-      if (acknowledged.size === sends && [...acknowledged.values()].every((id) => handled.has(id))) finish()
-    }
-    let ended = false
-
-    const receive = async () => {
-      while (!ended) {
-        const server = await current
-        try {
-          const socket = await openSocket(server.socketUrl)
-          await socket.call('agent:register', { name: 'receiver', token, credits: 64 })
-          while (!ended) {
-            const { seq, data } = await socket.next<Delivery>('message:received')
-            if (handled.has(data.id)) repeated += 1
-            handled.set(data.id, data.content)
-            socket.send({ type: 'flow', ack: seq, credits: 1 })
-            check()
-          }
-          socket.terminate()
-        } catch (error) {
-          if (ended || error instanceof Refused) return
-        }
-      }
-    }
-
-    // When so many have been acknowledged, the server is killed.
-    const moments = Array.from({ length: kills }, () => Math.floor(random() * sends * 0.9) + 10).toSorted((a, b) => a - b)
-    let killing: Promise<void> | undefined
-    const killIfDue = () => {
-      if (killing || moments[0] === undefined || acknowledged.size < moments[0]) return
-      moments.shift()
-      killing = (async () => {
-        const server = await current
-        const again = server.end('SIGKILL').then((by) => {
-          assert.equal(by, 'SIGKILL')
-          return launch(settings)
-        })
-        current = again
-        await again
-      })().finally(() => (killing = undefined))
-    }
-
-    let next = 0
-    const sockets = new Map<Running, Promise<Socket>>()
-    const socketOf = (server: Running) => {
-      const open = sockets.get(server) ?? openSocket(server.socketUrl)
-      sockets.set(server, open)
-      return open
-    }
-    const lane = async () => {
-      while (next < sends) {
-        const number = next
-        next += 1
-        // A lost connection leaves the outcome open: the same key asks again until there is an answer.
-        for (;;) {
-          const server = await current
-          try {
-            const sent = await (await socketOf(server)).call<OutputOf<'messages.send'>>(
-              'message:send',
-              { to: 'receiver', content: number },
-              `send-${number}`,
-            )
-            acknowledged.set(number, sent.id)
-            break
-          } catch (error) {
-            if (error instanceof Refused) throw error
-          }
-        }
-        killIfDue()
-        check()
-      }
-    }
-
-    const receiving = receive()
-    await Promise.all(Array.from({ length: lanes }, lane))
-    await killing
-    await allHandled
-    ended = true
-    const server = await current
-    for (const open of sockets.values())
-      await open.then(
-        (socket) => socket.terminate(),
-        () => undefined,
-      )
-    await server.call('POST', '/messages', { to: 'receiver', content: 'end' })
-    await receiving
-
-    assert.equal(moments.length, 0, 'every kill took place')
-    assert.equal(new Set(acknowledged.values()).size, sends, 'each send has a message of its own')
-    for (const [number, id] of acknowledged) assert.equal(handled.get(id), number)
-    assert.equal(
-      [...handled.values()].filter((content) => content !== 'end').length,
-      sends,
-      'nothing was handled that was not sent, and no send became two messages',
+    const run = await runWithFaults(
+      {
+        messages,
+        senders: 2,
+        receivers: 3,
+        talks: 6,
+        serverEnds: serverEnds(random),
+        senderKills: kills,
+        receiverKills: kills,
+        random,
+        limit: full ? 600_000 : 90_000,
+      },
+      (undo) => t.after(undo),
     )
-    const metrics = await server.call<OutputOf<'system.metrics'>>('GET', '/metrics'.replace('/', '/api/v1/'))
-    assert.equal(metrics.messages.total, sends + 1)
-    t.diagnostic(`${repeated} deliveries came again and were recognised by their id`)
+    assert.deepEqual(new Set(run.reached), new Set(failPoints), 'the server ended at each fail point')
+    assert.equal(run.reached.length, failPoints.length * rounds)
+    const count = (fact: string) => run.history.filter((each) => each.fact === fact).length
+    const again = run.history.filter((fact) => fact.fact === 'delivered' && fact.attempt > 1).length
+    t.diagnostic(
+      `${run.kills.server} ends of the server, ${run.kills.sender} of senders, ${run.kills.receiver} of receivers; ` +
+        `${count('send')} sends, ${count('delivered')} deliveries (${again} again), ${count('effect')} effects, ${count('dead')} dead; ` +
+        `drained ${Math.round(run.healedMs)} ms after the last fault`,
+    )
+    const violations = checkHistory(run.history)
+    assert.equal(violations.length, 0, describe(violations))
+    assert.ok(again > 0, 'what a killed receiver had in hand came again under its id')
+    assert.ok(run.healedMs < 60_000, 'inboxes are empty within a minute of the last fault')
   },
-  { timeout: 180_000 },
+  { timeout: 700_000 },
 )

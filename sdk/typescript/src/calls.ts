@@ -2,7 +2,8 @@
 import type { InputOf, OperationName, OutputOf } from '@cadre/contract'
 import type { Clock } from './clock.ts'
 import { CadreClientError, fromProblem } from './errors.ts'
-import { queries } from './queries.ts'
+import type { OutboxStatus } from './outbox-port.ts'
+import { isQuery } from './queries.ts'
 import type { Frame } from './socket.ts'
 
 export interface CallOptions {
@@ -17,9 +18,11 @@ export interface RequestOptions extends CallOptions {
   /** Means nothing on the next connection (heartbeats, receipts): rejected instead of queued or sent again. */
   volatile?: boolean
   onDelta?: ((data: unknown) => void) | undefined
+  /** Gets the answer before its caller does, to add to it. */
+  onAnswer?: ((data: unknown) => void) | undefined
 }
 
-export type Call = <N extends OperationName>(name: N, input: InputOf<N>, options?: CallOptions) => Promise<OutputOf<N>>
+export type Call = <N extends OperationName>(name: N, input: InputOf<N>, options?: RequestOptions) => Promise<OutputOf<N>>
 
 interface Pending {
   frame: string
@@ -28,6 +31,7 @@ interface Pending {
   sent: boolean
   deltas: number
   onDelta: ((data: unknown) => void) | undefined
+  onAnswer: ((data: unknown) => void) | undefined
   resolve: (data: unknown) => void
   reject: (error: unknown) => void
   release: () => void
@@ -41,18 +45,21 @@ export interface CallsParts {
   /** Calls kept while offline. */
   queue: number
   timeout: number
+  /** What waited for a connection has all been answered. */
+  onDrain: () => void
 }
 
 const maxPending = 50_000
 const maxQueuedCharacters = 64_000_000
 
-export class Calls {
+export class Calls implements OutboxStatus {
   readonly #parts: CallsParts
   readonly #pending = new Map<string, Pending>()
   readonly #idle = new Set<() => void>()
   #next = 1
   #waiting = 0
   #characters = 0
+  #waited = false
   #end: unknown
   /** Bytes of the largest frame the server takes. */
   maxFrame = 1_048_576
@@ -61,8 +68,16 @@ export class Calls {
     this.#parts = parts
   }
 
-  get size(): number {
+  pending(): number {
     return this.#pending.size
+  }
+
+  get bytes(): number {
+    return this.#characters
+  }
+
+  ready(): Promise<void> {
+    return this.#refuse('', '', false) ? this.settled() : Promise.resolve()
   }
 
   request(type: string, data: unknown, options: RequestOptions = {}): Promise<unknown> {
@@ -82,7 +97,10 @@ export class Calls {
     }
     this.#settle(id, pending)
     if (error) pending.reject(error)
-    else pending.resolve(frame.data)
+    else {
+      pending.onAnswer?.(frame.data)
+      pending.resolve(frame.data)
+    }
     return true
   }
 
@@ -133,10 +151,10 @@ export class Calls {
     resolve: (data: unknown) => void,
     reject: (error: unknown) => void,
   ): void {
-    const { signal, volatile = false, onDelta, timeout = this.#parts.timeout } = options
+    const { signal, volatile = false, onDelta, onAnswer, timeout = this.#parts.timeout } = options
     if (this.#end !== undefined) return reject(this.#end)
     if (signal?.aborted) return reject(signal.reason)
-    const key = volatile || queries.has(type) ? undefined : (options.idempotencyKey ?? this.#parts.newKey())
+    const key = volatile || isQuery(type) ? undefined : (options.idempotencyKey ?? this.#parts.newKey())
     const id = String(this.#next++)
     const frame = JSON.stringify({ type, id, key, data })
     const refused = this.#refuse(type, frame, volatile)
@@ -159,7 +177,7 @@ export class Calls {
       cancel()
       signal?.removeEventListener('abort', abort)
     }
-    const pending: Pending = { frame, type, volatile, sent: true, deltas: 0, onDelta, resolve, reject, release }
+    const pending: Pending = { frame, type, volatile, sent: true, deltas: 0, onDelta, onAnswer, resolve, reject, release }
     this.#pending.set(id, pending)
     if (this.#parts.isOnline()) this.#parts.send(frame)
     else this.#unsend(pending)
@@ -189,6 +207,7 @@ export class Calls {
   #unsend(pending: Pending): void {
     if (!pending.sent) return
     pending.sent = false
+    this.#waited = true
     this.#waiting += 1
     this.#characters += pending.frame.length
   }
@@ -203,6 +222,9 @@ export class Calls {
     if (this.#pending.size > 0) return
     for (const wake of this.#idle) wake()
     this.#idle.clear()
+    if (!this.#waited || this.#end !== undefined) return
+    this.#waited = false
+    this.#parts.onDrain()
   }
 }
 

@@ -11,6 +11,11 @@ export type ClientErrorCode =
   | 'bad_answer'
   | 'task_failed'
   | 'lease_lost'
+  | 'message_dead'
+  | 'expired'
+  | 'unroutable'
+  | 'outbox_locked'
+  | 'outbox_failed'
 type AnyCode = ErrorCode | ClientErrorCode | (string & {})
 
 interface Details {

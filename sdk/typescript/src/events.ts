@@ -1,6 +1,7 @@
 /** The log, followed live. One watch on the server feeds any number of watchers here, each with its own place. */
 import type { InputOf, LogEntry, OutputOf } from '@cadre/contract'
 import type { Call, CallOptions } from './calls.ts'
+import { followLog } from './iteration.ts'
 
 interface Watcher {
   handler: (entry: LogEntry) => void
@@ -12,26 +13,35 @@ interface Watcher {
 export interface Events {
   list(query?: InputOf<'events.list'>, options?: CallOptions): Promise<OutputOf<'events.list'>>
   /** Entries after `after` (or from now on), in order and across reconnects without a gap; the answer stops. */
-  watch(handler: (entry: LogEntry) => void, options?: { after?: number; types?: readonly string[] }): () => void
+  watch(handler: (entry: LogEntry) => void, options?: WatchOptions): () => void
+  /** The same as a loop. A slow one loses nothing: the watch rests when 1000 entries wait. Ends with the connection's `close`. */
+  follow(options?: WatchOptions & { signal?: AbortSignal }): AsyncIterableIterator<LogEntry>
+}
+
+export interface WatchOptions {
+  after?: number
+  types?: readonly string[]
 }
 
 export class EventFeed implements Events {
   readonly #call: Call
   readonly #onError: (error: unknown) => void
+  readonly #closed: Promise<void> | undefined
   readonly #watchers = new Set<Watcher>()
   #asking = false
   #again = false
 
-  constructor(call: Call, onError: (error: unknown) => void) {
+  constructor(call: Call, onError: (error: unknown) => void, closed?: Promise<void>) {
     this.#call = call
     this.#onError = onError
+    this.#closed = closed
   }
 
   list(query: InputOf<'events.list'> = {}, options?: CallOptions): Promise<OutputOf<'events.list'>> {
     return this.#call('events.list', query, options)
   }
 
-  watch(handler: (entry: LogEntry) => void, { after, types }: { after?: number; types?: readonly string[] } = {}): () => void {
+  watch(handler: (entry: LogEntry) => void, { after, types }: WatchOptions = {}): () => void {
     const watcher: Watcher = { handler, types: types && new Set(types), cursor: after }
     this.#watchers.add(watcher)
     this.#subscribe()
@@ -39,6 +49,10 @@ export class EventFeed implements Events {
       // With nobody left the server need not send on.
       if (this.#watchers.delete(watcher) && this.#watchers.size === 0) this.#call('events.unwatch', {}).catch(this.#onError)
     }
+  }
+
+  follow({ after, signal, ...options }: WatchOptions & { signal?: AbortSignal } = {}): AsyncIterableIterator<LogEntry> {
+    return followLog((handler, from) => this.watch(handler, { ...options, ...from }), after, signal, this.#closed)
   }
 
   /** A new connection knows nothing of the watch. */

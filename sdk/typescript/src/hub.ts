@@ -2,7 +2,8 @@
 import type { Assignment, Delivery, InputOf, LogEntry, OperationName, OutputOf, Task } from '@cadre/contract'
 import { type Agents, type Presence, makeAgents } from './agents.ts'
 import { type Artifacts, makeArtifacts } from './artifacts.ts'
-import { type CallOptions, Calls } from './calls.ts'
+import { unpack } from './binary.ts'
+import { type CallOptions, Calls, type RequestOptions } from './calls.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { Connection, type Loss } from './connection.ts'
 import { Emitter } from './emitter.ts'
@@ -11,7 +12,8 @@ import { EventFeed, type Events } from './events.ts'
 import { type Graph, type GraphSource, submitGraph } from './graph.ts'
 import type { MessageFilter, MessageHandler } from './handlers.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { Inbox } from './inbox.ts'
+import { Inbox, type ShortDelivery } from './inbox.ts'
+import { type Taken, takeMessages } from './iteration.ts'
 import { makeKeys } from './keys.ts'
 import { type Knowledge, makeKnowledge } from './knowledge.ts'
 import { type Memory, makeMemory } from './memory.ts'
@@ -26,7 +28,8 @@ import {
 import { type Models, makeModels } from './models.ts'
 import { type Frame, type SocketClass, environment, resolveEndpoints } from './socket.ts'
 import type { ConnectOptions, HubEvents } from './options.ts'
-import { Subscriptions } from './subscriptions.ts'
+import type { Outbox, OutboxStatus } from './outbox-port.ts'
+import { type SubscribeOptions, Subscriptions } from './subscriptions.ts'
 import { TaskFeed, type Tasks, makeHandle, makeTasks } from './tasks.ts'
 import { type Invocation, ToolShelf, type Tools, makeTools } from './tools.ts'
 import { type TaskHandler, type TaskHandlerOptions, Work } from './work.ts'
@@ -46,6 +49,8 @@ export class Hub implements Messages {
   readonly artifacts: Artifacts
   readonly models: Models
   readonly events: Events
+  /** What the server has not answered yet: the durable outbox of the options, or the calls in memory. */
+  readonly outbox: OutboxStatus
   /** Resolves once the hub is closed, by itself or by the server. */
   readonly closed: Promise<void>
 
@@ -54,6 +59,9 @@ export class Hub implements Messages {
   readonly #emitter = new Emitter<HubEvents & { presence: Presence }>()
   readonly #connection: Connection
   readonly #calls: Calls
+  readonly #request: (type: string, data: unknown, options?: RequestOptions) => Promise<unknown>
+  /** Once it was opened for this hub. */
+  #outbox: Outbox | undefined
   readonly #inbox: Inbox
   readonly #work: Work
   readonly #heartbeat: Heartbeat
@@ -62,6 +70,7 @@ export class Hub implements Messages {
   readonly #shelf: ToolShelf
   readonly #subscriptions: Subscriptions
   readonly #messages: Messages
+  readonly #newKey = makeKeys(() => this.#clock.now())
   #token: string | undefined
   #welcomed = false
   #closing: Promise<void> | undefined
@@ -95,13 +104,17 @@ export class Hub implements Messages {
     const push = (frame: string) => turn.push(frame)
     this.#calls = new Calls({
       clock,
-      newKey: makeKeys(() => clock.now()),
+      newKey: this.#newKey,
       isOnline,
       send: push,
       queue: options.queue ?? usualQueue,
       timeout: options.timeout ?? usualTimeout,
+      onDrain: () => this.#outbox ?? this.#emitter.emit('drain', {}),
     })
-    const request = this.#calls.request.bind(this.#calls)
+    this.outbox = options.outbox ?? this.#calls
+    const direct = this.#calls.request.bind(this.#calls)
+    this.#request = options.outbox?.request.bind(options.outbox) ?? direct
+    const request = this.#request
     const call = this.call.bind(this)
     const serverNow = () => this.#heartbeat.serverNow()
     this.#inbox = new Inbox({
@@ -114,7 +127,7 @@ export class Hub implements Messages {
       window: options.window ?? usualWindow,
     })
     turn.onFlush(() => this.#inbox.collect())
-    this.#eventFeed = new EventFeed(call, onError)
+    this.#eventFeed = new EventFeed(call, onError, this.closed)
     this.#taskFeed = new TaskFeed({
       call,
       clock,
@@ -146,7 +159,7 @@ export class Hub implements Messages {
     })
     this.#shelf = new ToolShelf(call, onError)
     this.#subscriptions = new Subscriptions(call, (handler, filter) => this.#inbox.handle(handler, filter))
-    this.#messages = makeMessages(call)
+    this.#messages = makeMessages(call, () => clock.now())
     this.task = makeTasks(call, this.#taskFeed, clock, this.#work.ending())
     this.agents = makeAgents(call, (handler) => this.#emitter.on('presence', handler))
     this.memory = makeMemory(call)
@@ -177,8 +190,26 @@ export class Hub implements Messages {
   }
 
   /** Connects; resolves once the server has accepted. A server that is not there yet is waited for. */
-  start(): Promise<void> {
-    const { signal, timeout = usualTimeout } = this.#options
+  async start(): Promise<void> {
+    const { signal, outbox, timeout = usualTimeout } = this.#options
+    if (outbox && !signal?.aborted) {
+      try {
+        await outbox.open({
+          request: this.#calls.request.bind(this.#calls),
+          isOnline: () => this.online,
+          newKey: this.#newKey,
+          clock: this.#clock,
+          timeout,
+          onError: (error) => this.#emitter.emit('error', error),
+          onDrain: () => this.#emitter.emit('drain', {}),
+        })
+      } catch (error) {
+        this.#end(closedError())
+        throw error
+      }
+      if (this.#closing) await outbox.close()
+      else this.#outbox = outbox
+    }
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       const cancel = this.#clock.after(timeout, () => {
@@ -202,7 +233,7 @@ export class Hub implements Messages {
 
   /** Any operation of the contract by its name. */
   call<N extends OperationName>(name: N, input: InputOf<N>, options?: CallOptions): Promise<OutputOf<N>> {
-    return this.#calls.request(name, input, options) as Promise<OutputOf<N>>
+    return this.#request(name, input, options) as Promise<OutputOf<N>>
   }
 
   /** Adds a listener; the answer removes it. */
@@ -213,6 +244,15 @@ export class Hub implements Messages {
   /** Handles messages; each is acknowledged after its handlers finished. The answer removes the handler. */
   onMessage(handler: MessageHandler, filter: MessageFilter = {}): () => void {
     return this.#inbox.handle(handler, filter)
+  }
+
+  /**
+   * Messages as a loop: each is acknowledged when the next is asked for, or by its `acknowledge()`. The message that a `break` or throw
+   * ends the loop at is given back, with those it had not seen. As many as `window` are fetched ahead of a slow loop, and none before
+   * its first pull. Ends with `close()`; throws the reason of `signal`.
+   */
+  messages({ signal, ...filter }: MessageFilter & { signal?: AbortSignal } = {}): AsyncIterableIterator<Taken> {
+    return takeMessages((handler) => this.#inbox.handle(handler, filter), signal, this.closed)
   }
 
   /** Handles tasks assigned to this agent; the return value is the result. The answer removes the handler. */
@@ -241,8 +281,12 @@ export class Hub implements Messages {
   }
 
   /** Subscribes this agent; `*` stands for one word, `#` for the rest. The answer takes the handler away, and with the last one the subscription. */
-  subscribe(topic: string, handler: MessageHandler, options?: CallOptions): Promise<() => Promise<void>> {
-    return this.#subscriptions.add(topic, handler, options)
+  subscribe(topic: string, handler: MessageHandler, options?: SubscribeOptions): Promise<() => Promise<void>>
+  /** The same as a loop like `messages()`, subscribed from its first pull to its end. */
+  subscribe(topic: string, options?: SubscribeOptions): AsyncIterableIterator<Taken>
+  subscribe(topic: string, first?: MessageHandler | SubscribeOptions, second?: SubscribeOptions): never {
+    if (typeof first === 'function') return this.#subscriptions.add(topic, first, second) as never
+    return takeMessages((handler) => this.#subscriptions.add(topic, handler, first), first?.signal, this.closed) as never
   }
 
   unsubscribe(topic: string, options?: CallOptions): Promise<void> {
@@ -268,11 +312,12 @@ export class Hub implements Messages {
       this.#shelf.drain()
       await this.#within(deadline, Promise.all([this.#inbox.idle(), this.#work.idle()]))
       this.#connection.turn.flush()
-      await this.#within(giveBackLimit, this.#calls.settled())
+      await this.#within(giveBackLimit, Promise.all([this.#calls.settled(), this.#outbox?.settled()]))
     }
     const error = closedError()
     await this.#within(giveBackLimit, this.#work.stop(error, this.#connection.online))
     this.#end(error)
+    await this.closed
   }
 
   async #within(ms: number, work: Promise<unknown>): Promise<void> {
@@ -291,7 +336,8 @@ export class Hub implements Messages {
     this.#calls.end(error)
     this.#taskFeed.end(error)
     this.#settleReady?.reject(error)
-    this.#resolveClosed()
+    if (this.#outbox) void this.#outbox.close().finally(this.#resolveClosed)
+    else this.#resolveClosed()
   }
 
   #refused(error: CadreClientError): void {
@@ -306,7 +352,7 @@ export class Hub implements Messages {
     const profile = { name: agent, type, capabilities, description, metadata, concurrency, tenant }
     return {
       type: 'agent:register',
-      data: { ...profile, token, last_seq: this.#inbox.lastSeq, credits: this.#inbox.openingCredits() },
+      data: { ...profile, token, last_seq: this.#inbox.lastSeq, credits: this.#inbox.openingCredits(), short: true },
     }
   }
 
@@ -323,6 +369,7 @@ export class Hub implements Messages {
     this.#inbox.online(resumed === true)
     if (Array.isArray(leases)) this.#work.resume(leases as Assignment[])
     this.#calls.online()
+    this.#outbox?.online()
     this.#heartbeat.start()
     if (!first) {
       this.#shelf.again()
@@ -350,7 +397,7 @@ export class Hub implements Messages {
       case 'stream:delta':
         return this.#calls.delta(frame)
       case 'message:received':
-        return this.#inbox.receive(frame.seq ?? 0, data as Delivery)
+        return this.#inbox.receive(frame.seq ?? 0, unpack(data as ShortDelivery))
       case 'task:assigned':
         return this.#work.assigned(data as Assignment)
       case 'task:updated':
@@ -370,7 +417,7 @@ export class Hub implements Messages {
         this.#taskFeed.recheck()
         return this.#emitter.emit('resync', { reason: (data as { reason?: string } | undefined)?.reason ?? '' })
       case 'system:draining':
-        return this.#emitter.emit('drain', {})
+        return this.#emitter.emit('draining', {})
       case 'ping':
         return this.#connection.turn.push('{"type":"pong"}')
       default:

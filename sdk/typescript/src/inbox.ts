@@ -3,6 +3,7 @@
  * Vocabulary: delivery: one message handed to this agent, numbered by `seq` within its connection. settled: nothing more is owed for it.
  */
 import type { Delivery } from '@cadre/contract'
+import { pack } from './binary.ts'
 import type { RequestOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError, Reject, Retry, hasCode, messageOf } from './errors.ts'
@@ -89,7 +90,8 @@ export class Inbox {
     this.#parts.touch()
   }
 
-  receive(seq: number, message: Delivery): void {
+  receive(seq: number, given: ShortDelivery): void {
+    const message = whole(given)
     this.#credits -= 1
     this.#lastSeq = seq
     const now = this.#parts.clock.now()
@@ -201,7 +203,7 @@ export class Inbox {
         if (answered) throw new CadreClientError('conflict', 'This message was answered already.')
         answered = true
         try {
-          await request('messages.reply', { reply_to: message.id, content, receipt: entry.receipt })
+          await request('messages.reply', { reply_to: message.id, content: pack(content), receipt: entry.receipt })
         } catch (error) {
           answered = false
           throw error
@@ -312,6 +314,27 @@ export class Inbox {
     })
   }
 }
+
+/** What a server that was asked for short deliveries leaves out. */
+export type ShortDelivery = Partial<Delivery> & Pick<Delivery, 'id' | 'type' | 'receipt' | 'lease_until'>
+
+const whole = (given: ShortDelivery): Delivery =>
+  ({
+    message_id: given.id,
+    topic: null,
+    message_type: given.type,
+    metadata: {},
+    conversation_id: given.id,
+    sender_seq: 1,
+    reply_to: null,
+    task_id: null,
+    artifacts: [],
+    late: false,
+    expires_at: null,
+    attempt: 1,
+    replay: false,
+    ...given,
+  }) as Delivery
 
 /** What nobody wants of a broadcast or topic is done with; a message sent to this agent alone must not vanish unseen. */
 function refuseUnhandled(message: Delivery): void {

@@ -1,6 +1,8 @@
-/** Sending: every promise resolves once the message is stored. */
+/** Sending: every promise resolves once the message is stored; what became of it then is asked of its receipt. */
 import type { Delivery, InputOf, Message, OutputOf } from '@cadre/contract'
-import { type Call, type CallOptions, type Named, splitOptions } from './calls.ts'
+import { pack, unpack } from './binary.ts'
+import { type Call, type CallOptions, type Named, type RequestOptions, splitOptions } from './calls.ts'
+import { type Sent, makeReceipts } from './receipts.ts'
 
 type Fields<N extends 'messages.send' | 'messages.ask' | 'messages.reply' | 'messages.publish'> = Omit<
   Named<InputOf<N>>,
@@ -10,14 +12,14 @@ export type SendOptions = Fields<'messages.send'> & { reply_to?: string } & Call
 export type AskOptions = Fields<'messages.ask'> & CallOptions
 export type ReplyOptions = Fields<'messages.reply'> & CallOptions
 export type PublishOptions = Fields<'messages.publish'> & CallOptions
-type Sent = OutputOf<'messages.send'>
 
 const usualAnswerTime = 30_000
 /** The server's own deadline answers first; ours is for a server that does not. */
 const answerMargin = 5_000
 
+/** Content is any JSON, or bytes as a whole: a Uint8Array, another view or an ArrayBuffer, which arrive as a Uint8Array. */
 export interface Messages {
-  /** To one agent or several, by id or name. */
+  /** To one agent or several, by id or name. Resolves once stored by the server, also when that has to wait for a connection. */
   send(to: string | readonly string[], content: unknown, options?: SendOptions): Promise<Sent>
   /** Sends a request and waits for the reply, `timeout` milliseconds at most (30 s unless given); then `deadline_exceeded`. */
   ask(to: string, content: unknown, options?: AskOptions): Promise<Message>
@@ -28,29 +30,36 @@ export interface Messages {
   publish(topic: string, content: unknown, options?: PublishOptions): Promise<Sent>
 }
 
-export function makeMessages(call: Call): Messages {
+export function makeMessages(call: Call, now: () => number): Messages {
+  const onAnswer = makeReceipts(call, now)
+  const split = <T extends CallOptions>(given: T) => {
+    const parts: [RequestOptions, Omit<T, keyof CallOptions>] = splitOptions(given)
+    parts[0].onAnswer = onAnswer
+    return parts
+  }
   return {
     send(to, content, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('messages.send', { ...fields, to: typeof to === 'string' ? to : [...to], content }, options)
+      const [options, fields] = split(given)
+      return call('messages.send', { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content) }, options)
     },
     async ask(to, content, given = {}) {
       const [options, fields] = splitOptions(given)
       const timeout_ms = options.timeout ?? usualAnswerTime
       const timeout = timeout_ms + answerMargin
-      return (await call('messages.ask', { ...fields, to, content, timeout_ms }, { ...options, timeout })).reply
+      const input = { ...fields, to, content: pack(content), timeout_ms }
+      return unpack((await call('messages.ask', input, { ...options, timeout })).reply)
     },
     reply(to, content, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('messages.reply', { ...fields, reply_to: typeof to === 'string' ? to : to.id, content }, options)
+      const [options, fields] = split(given)
+      return call('messages.reply', { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content) }, options)
     },
     broadcast(content, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('messages.send', { ...fields, broadcast: true, content }, options)
+      const [options, fields] = split(given)
+      return call('messages.send', { ...fields, broadcast: true, content: pack(content) }, options)
     },
     publish(topic, content, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('messages.publish', { ...fields, topic, content }, options)
+      const [options, fields] = split(given)
+      return call('messages.publish', { ...fields, topic, content: pack(content) }, options)
     },
-  }
+  } as Messages
 }

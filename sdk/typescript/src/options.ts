@@ -1,6 +1,7 @@
 import type { FetchLike } from './artifacts.ts'
 import type { Clock } from './clock.ts'
 import type { Loss } from './connection.ts'
+import type { Outbox } from './outbox-port.ts'
 import type { SocketClass } from './socket.ts'
 
 export interface ConnectOptions {
@@ -20,6 +21,11 @@ export interface ConnectOptions {
   window?: number | undefined
   /** Calls kept while offline; 1000 unless given. Further ones are refused with `queue_full`. */
   queue?: number | undefined
+  /**
+   * Keeps messages, tasks, memory writes and the like on disk from the call until the server has answered, in order, also over the end
+   * of the process: `fileOutbox(path)` of `@cadre/sdk/outbox-file`, `indexedDbOutbox(name)` of `@cadre/sdk/outbox-indexeddb`.
+   */
+  outbox?: Outbox | undefined
   /** Milliseconds after which connecting, and each call, is given up; 30 s unless given. */
   timeout?: number | undefined
   /** Closes the connection when aborted. */
@@ -36,8 +42,10 @@ export interface HubEvents {
   offline: Loss
   /** Something may have been missed: read again what you keep a copy of. */
   resync: { reason: string }
-  /** The server stops; the connection comes back by itself. */
+  /** Nothing waits any more: the outbox is empty, or, without one, what was called without a connection has been answered. */
   drain: Record<string, never>
+  /** The server stops; the connection comes back by itself. */
+  draining: Record<string, never>
   /** Refused for good, or something failed that no promise stands for. */
   error: unknown
 }

@@ -1,34 +1,12 @@
 /**
  * Operations that only read. They travel without an idempotency key; everything else carries one, so that sending it again after a
- * lost connection has no second effect. The contract is here as types only, so the list is kept by hand and a test compares the two.
+ * lost connection has no second effect. The contract is here as types only, so their verbs are kept by hand, and a test compares.
  */
-export const queries: ReadonlySet<string> = new Set([
-  'agents.list',
-  'agents.get',
-  'messages.list',
-  'messages.get',
-  'messages.dead_letters',
-  'tasks.list',
-  'tasks.get',
-  'tasks.status',
-  'memory.get',
-  'memory.list',
-  'memory.history',
-  'knowledge.search',
-  'knowledge.list',
-  'knowledge.get',
-  'knowledge.chunks',
-  'knowledge.collections',
-  'tools.list',
-  'tools.calls',
-  'artifacts.get',
-  'artifacts.download',
-  'artifacts.list',
-  'models.info',
-  'system.health',
-  'system.metrics',
-  'events.list',
-  'events.unwatch',
-  'system.whoami',
-  'keys.list',
-])
+const verbs = new Set(
+  (
+    'get list read query search status info history wait receipt inbox settings topics subscriptions calls chunks collections ' +
+    'dead_letters download health metrics connections whoami unwatch'
+  ).split(' '),
+)
+
+export const isQuery = (operation: string): boolean => verbs.has(operation.slice(operation.indexOf('.') + 1))

@@ -206,11 +206,11 @@ test('a server that falls silent is left without waiting for its close', async (
   await hub.close()
 })
 
-test('drain, resync and noise are told', async () => {
+test('draining, resync and noise are told', async () => {
   const server = new ScriptedServer()
   const hub = await join(server)
   const told: string[] = []
-  hub.on('drain', () => told.push('drain'))
+  hub.on('draining', () => told.push('draining'))
   hub.on('resync', ({ reason }) => told.push(`resync ${reason}`))
   hub.on('error', () => told.push('error'))
   hub.on('online', ({ resumed }) => told.push(`online ${resumed}`))
@@ -221,7 +221,7 @@ test('drain, resync and noise are told', async () => {
   server.welcome = { resumed: true, gap: true }
   server.drop(4503)
   await server.clock.advance(400)
-  assert.deepEqual(told.slice(0, 5), ['drain', 'resync restored', 'error', 'error', 'online true'])
+  assert.deepEqual(told.slice(0, 5), ['draining', 'resync restored', 'error', 'error', 'online true'])
   assert.match(told[5] ?? '', /^resync/)
   await hub.close()
 })

@@ -35,6 +35,8 @@ export interface Context {
   readonly tenant: number
   readonly operation: OperationName | 'engine'
   readonly trace: string
+  /** The one the caller sent. Without it `trace` is made when somebody asks for it. */
+  readonly givenTrace?: string | undefined
   readonly signal: AbortSignal
   readonly idempotencyKey: string | undefined
   /** The socket the call came on, if any. */

@@ -5,14 +5,16 @@
 import { createHash } from 'node:crypto'
 import { CadreError, type OperationName, type OutputOf, type ParsedInputOf, type Receipt, operations } from '@cadre/contract'
 import type { z } from 'zod'
-import type { Database } from '../drivers/database/port.ts'
+import type { Database, Tx } from '../drivers/database/port.ts'
 import { sql } from '../drivers/database/sql.ts'
 import type { Access } from './access.ts'
 import { canonicalJson } from './canonical.ts'
 import type { Clock } from './clock.ts'
 import type { Caller, Context, NewEntry, WriteTx } from './context.ts'
 import type { EventLog } from './events.ts'
+import type { LoadGuard } from './load.ts'
 import type { Logger } from './logger.ts'
+import type { RateLimits } from './rate.ts'
 import type { Keyring } from './secrets.ts'
 import type { Session } from './sessions.ts'
 
@@ -44,6 +46,9 @@ export interface DoorParts {
   logger: Logger
   storeEpoch: string
   newTrace: () => string
+  /** Absent: no limits. */
+  rate?: RateLimits | undefined
+  load?: LoadGuard | undefined
   /** Tests check every answer against its schema. */
   validateOutput?: boolean
 }
@@ -52,83 +57,26 @@ const neverAborted = new AbortController().signal
 const deniedPerMinute = 600
 
 export function makeDoor(parts: DoorParts, handlers: () => Handlers): Door {
-  const { database, log, access, clock, keyring, logger } = parts
+  const { database, log, access, clock, logger, rate, load } = parts
   let deniedWindow = 0
   let denied = 0
 
-  const engine = (caller: Caller): Context => context('engine', { caller }, () => '')
+  const engine = (caller: Caller): Context => new CallContext('engine', { caller }, undefined, parts)
 
   async function invoke<N extends OperationName>(name: N, raw: unknown, call: Call): Promise<OutputOf<N>> {
     const declared = operations[name]
     try {
       access.authorise(call.caller, declared.permission)
+      rate?.take(name, call.caller)
       const input = parseInput(name, raw)
+      if (load?.isShedding) load.check(name, input)
       const handler = handlers()[name] as (context: Context, input: unknown) => Promise<OutputOf<N>>
-      const output = await handler(
-        context(name, call, () => canonicalHash(input)),
-        input,
-      )
+      const output = await handler(new CallContext(name, call, input, parts), input)
       return parts.validateOutput ? (declared.output.parse(output) as OutputOf<N>) : output
     } catch (error) {
       if (error instanceof CadreError && (error.code === 'forbidden' || error.code === 'sender_mismatch'))
         await audit(name, call, error)
       throw error
-    }
-  }
-
-  function context(operation: Context['operation'], call: Call, hash: () => string): Context {
-    const { caller } = call
-    const trace = call.trace ?? parts.newTrace()
-    return {
-      caller,
-      tenant: caller.tenant,
-      operation,
-      trace,
-      signal: call.signal ?? neverAborted,
-      idempotencyKey: call.idempotencyKey,
-      session: call.session,
-      upload: call.upload,
-      delta: call.delta,
-      write: (work, options) =>
-        database.transaction(async (tx) => {
-          // An operation that is idempotent by nature needs no record of its keys.
-          const key =
-            operation === 'engine' || operations[operation].idempotent || options?.keyed === false
-              ? undefined
-              : call.idempotencyKey
-          const prior = key === undefined ? undefined : await earlier(caller, operation, key, hash())
-          if (prior) return prior as never
-          const entries: NewEntry[] = []
-          const value = await work(withEmit(tx, entries))
-          const last = await log.append(tx, caller, trace, entries)
-          const receipt: Receipt | null =
-            entries.length === 0
-              ? null
-              : { id: identify(value, last), seq: last, store_epoch: parts.storeEpoch, duplicate: false }
-          const answer = { ...value, receipt }
-          if (key !== undefined) {
-            const text = JSON.stringify(answer)
-            const secret = 'token' in answer || ('key' in answer && operation === 'keys.create')
-            await tx.run(sql`insert into idempotency (tenant, actor, operation, key, hash, response, at)
-              values (${caller.tenant}, ${caller.id}, ${operation}, ${key}, ${hash()}, ${secret ? `~${keyring.seal(text)}` : text}, ${clock.now()})`)
-          }
-          return answer
-
-          async function earlier(
-            actor: Caller,
-            name: string,
-            idempotencyKey: string,
-            wanted: string,
-          ): Promise<object | undefined> {
-            const row = await tx.get<{ hash: string; response: string }>(sql`select hash, response from idempotency
-              where tenant = ${actor.tenant} and actor = ${actor.id} and operation = ${name} and key = ${idempotencyKey}`)
-            if (!row) return undefined
-            if (row.hash !== wanted) throw new CadreError('idempotency_conflict', { key: idempotencyKey })
-            const text = row.response.startsWith('~') ? keyring.open(row.response.slice(1)) : row.response
-            const answer = JSON.parse(text) as { receipt: Receipt | null }
-            return { ...answer, receipt: answer.receipt && { ...answer.receipt, duplicate: true } }
-          }
-        }),
     }
   }
 
@@ -157,7 +105,81 @@ export function makeDoor(parts: DoorParts, handlers: () => Handlers): Door {
   return { invoke, engine }
 }
 
-function withEmit(tx: Parameters<Parameters<Database['transaction']>[0]>[0], entries: NewEntry[]): WriteTx {
+/** A class, because every call makes one: with closures for what few calls use it cost twice as much as the rest of the door. */
+class CallContext implements Context {
+  readonly caller: Caller
+  readonly tenant: number
+  readonly operation: Context['operation']
+  readonly givenTrace: string | undefined
+  readonly signal: AbortSignal
+  readonly idempotencyKey: string | undefined
+  readonly session: Session | undefined
+  readonly upload: Context['upload']
+  readonly delta: Context['delta']
+  readonly #input: unknown
+  readonly #parts: DoorParts
+  #trace: string | undefined
+
+  constructor(operation: Context['operation'], call: Call, input: unknown, parts: DoorParts) {
+    this.caller = call.caller
+    this.tenant = call.caller.tenant
+    this.operation = operation
+    this.givenTrace = call.trace
+    this.signal = call.signal ?? neverAborted
+    this.idempotencyKey = call.idempotencyKey
+    this.session = call.session
+    this.upload = call.upload
+    this.delta = call.delta
+    this.#input = input
+    this.#parts = parts
+    this.#trace = call.trace
+  }
+
+  get trace(): string {
+    return (this.#trace ??= this.#parts.newTrace())
+  }
+
+  write<T extends object>(
+    work: (tx: WriteTx) => Promise<T>,
+    options?: { keyed: false },
+  ): Promise<T & { receipt: Receipt | null }> {
+    const { database, log, keyring, clock, storeEpoch } = this.#parts
+    const { caller, operation } = this
+    // An operation that is idempotent by nature needs no record of its keys.
+    const key =
+      operation === 'engine' || operations[operation].idempotent || options?.keyed === false ? undefined : this.idempotencyKey
+    return database.transaction(async (tx) => {
+      const prior = key === undefined ? undefined : await this.#earlier(tx, key)
+      if (prior) return prior as never
+      const entries: NewEntry[] = []
+      const value = await work(withEmit(tx, entries))
+      const last = await log.append(tx, caller, this.trace, entries)
+      const receipt: Receipt | null =
+        entries.length === 0 ? null : { id: identify(value, last), seq: last, store_epoch: storeEpoch, duplicate: false }
+      const answer = { ...value, receipt }
+      if (key !== undefined) {
+        const text = JSON.stringify(answer)
+        const secret = 'token' in answer || ('key' in answer && operation === 'keys.create')
+        await tx.run(sql`insert into idempotency (tenant, actor, operation, key, hash, response, at)
+          values (${caller.tenant}, ${caller.id}, ${operation}, ${key}, ${canonicalHash(this.#input)}, ${secret ? `~${keyring.seal(text)}` : text}, ${clock.now()})`)
+      }
+      return answer
+    })
+  }
+
+  async #earlier(tx: Tx, key: string): Promise<object | undefined> {
+    const { caller } = this
+    const row = await tx.get<{ hash: string; response: string }>(sql`select hash, response from idempotency
+      where tenant = ${caller.tenant} and actor = ${caller.id} and operation = ${this.operation} and key = ${key}`)
+    if (!row) return undefined
+    if (row.hash !== canonicalHash(this.#input)) throw new CadreError('idempotency_conflict', { key })
+    const text = row.response.startsWith('~') ? this.#parts.keyring.open(row.response.slice(1)) : row.response
+    const answer = JSON.parse(text) as { receipt: Receipt | null }
+    return { ...answer, receipt: answer.receipt && { ...answer.receipt, duplicate: true } }
+  }
+}
+
+function withEmit(tx: Tx, entries: NewEntry[]): WriteTx {
   return {
     all: (query) => tx.all(query),
     get: (query) => tx.get(query),
@@ -178,7 +200,7 @@ export function parseInput<N extends OperationName>(name: N, raw: unknown): Pars
   const declared = operations[name]
   const aliases: Readonly<Record<string, string>> = ('aliases' in declared && declared.aliases) || {}
   let input = raw ?? {}
-  if (typeof input === 'object' && !Array.isArray(input)) {
+  if (typeof input === 'object' && !Array.isArray(input) && hasAlias(input as object, aliases)) {
     const folded: Record<string, unknown> = {}
     for (const [field, value] of Object.entries(input as Record<string, unknown>)) {
       const target = (Object.hasOwn(aliases, field) ? aliases[field] : undefined) ?? field
@@ -198,6 +220,12 @@ export function parseInput<N extends OperationName>(name: N, raw: unknown): Pars
       })),
     },
   )
+}
+
+// Nearly every input names its fields as the contract does; copying them all took a microsecond.
+function hasAlias(input: object, aliases: Readonly<Record<string, string>>): boolean {
+  for (const field in input) if (Object.hasOwn(aliases, field)) return true
+  return false
 }
 
 // A client may name a field `__proto__`; assignment would set the prototype instead.

@@ -3,12 +3,21 @@ import type { Caller } from './context.ts'
 
 export interface Session {
   readonly id: string
+  /** Throws `unauthenticated` while nobody has said who is on the line. */
   caller: Caller
+  /** The same without a throw; absent where there always is one. */
+  readonly identity?: Caller | undefined
+  /** When the connection was opened, milliseconds of the clock. */
+  readonly since?: number
+  /** Requests of the client that are not answered yet. */
+  readonly inFlight?: number
   /** The agent this session speaks for once it has registered. */
   agent: number | undefined
   /** Plain: acknowledged on write, leases implied. Leased: credits and acknowledgements. */
   mode: 'plain' | 'leased'
   credits: number
+  /** It fills in itself what a delivery leaves out: see `short` in agent:register. */
+  short?: boolean
   /** Sends a frame that is already text; frames of one turn leave in one write. */
   send(frame: string): void
   /** Bytes handed to the socket and not yet taken by the network. */

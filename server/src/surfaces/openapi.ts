@@ -2,7 +2,7 @@
 import { type Operation, operations } from '@cadre/contract'
 import { z } from 'zod'
 
-const problem = {
+export const problem = {
   type: 'object',
   required: ['type', 'title', 'status', 'detail', 'code', 'retryable'],
   properties: {

@@ -2,9 +2,14 @@
 import type { WebSocket } from 'ws'
 import { maxFrame } from './frames.ts'
 
+interface Writer {
+  /** Something was handed to the socket. */
+  wrote(): void
+}
+
 export class Outbox {
   readonly #socket: WebSocket
-  readonly #wrote: () => void
+  readonly #writer: Writer
   /** May several frames travel as one array? Only with clients that said so; a hand-written one reads one frame a message. */
   #batched: boolean
   #queue: string[] = []
@@ -13,10 +18,10 @@ export class Outbox {
   /** Frames for the agent wait while its registration is being answered. */
   #held: string[] | undefined
 
-  constructor(socket: WebSocket, batched: boolean, wrote: () => void) {
+  constructor(socket: WebSocket, batched: boolean, writer: Writer) {
     this.#socket = socket
     this.#batched = batched
-    this.#wrote = wrote
+    this.#writer = writer
   }
 
   /** Characters that wait here, and bytes that the socket has not sent. */
@@ -60,24 +65,55 @@ export class Outbox {
     this.#queue = []
     this.#queued = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    if (this.#batched) this.#sendBatched(frames)
-    else for (const frame of frames) this.#socket.send(frame)
-    this.#wrote()
+    const texts = this.#batched ? batches(frames) : frames
+    ;(this.#socket as unknown as { _socket: { write(b: Buffer): void } })._socket.write(encode(texts))
+    this.#writer.wrote()
   }
+}
 
-  #sendBatched(frames: readonly string[]): void {
-    let batch: string[] = []
-    let size = 2
-    const send = () => {
-      if (batch.length > 0) this.#socket.send(batch.length === 1 ? (batch[0] as string) : `[${batch.join(',')}]`)
-      batch = []
-      size = 2
-    }
-    for (const frame of frames) {
-      if (size + frame.length > maxFrame) send()
-      batch.push(frame)
-      size += frame.length + 1
-    }
-    send()
+function batches(frames: readonly string[]): string[] {
+  if (frames.length === 1) return frames as string[]
+  const texts: string[] = []
+  let batch: string[] = []
+  let size = 2
+  const end = () => {
+    if (batch.length > 0) texts.push(batch.length === 1 ? (batch[0] as string) : `[${batch.join(',')}]`)
+    batch = []
+    size = 2
   }
+  for (const frame of frames) {
+    if (size + frame.length > maxFrame) end()
+    batch.push(frame)
+    size += frame.length + 1
+  }
+  end()
+  return texts
+}
+
+function encode(texts: readonly string[]): Buffer {
+  let total = 0
+  const lengths: number[] = []
+  for (const text of texts) {
+    const length = Buffer.byteLength(text)
+    lengths.push(length)
+    total += length + (length < 126 ? 2 : length < 65536 ? 4 : 10)
+  }
+  const bytes = Buffer.allocUnsafe(total)
+  let at = 0
+  for (let i = 0; i < texts.length; i++) {
+    const length = lengths[i] as number
+    bytes[at++] = 0x81
+    if (length < 126) bytes[at++] = length
+    else if (length < 65536) {
+      bytes[at++] = 126
+      bytes[at++] = length >> 8
+      bytes[at++] = length & 255
+    } else {
+      bytes[at++] = 127
+      bytes.writeBigUInt64BE(BigInt(length), at)
+      at += 8
+    }
+    at += bytes.write(texts[i] as string, at, 'utf8')
+  }
+  return bytes
 }

@@ -6,6 +6,7 @@ import { CadreError } from '@cadre/contract'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Access } from '../core/access.ts'
 import type { Door } from '../core/invoke.ts'
+import { asyncapi } from './asyncapi.ts'
 import { credentialsOf } from './credentials.ts'
 import { openapi } from './openapi.ts'
 import { prometheus } from './prometheus.ts'
@@ -40,6 +41,7 @@ const types: Readonly<Record<string, string>> = {
 
 export function servePages(app: FastifyInstance, parts: PagesParts): void {
   let document: string | undefined
+  let frames: string | undefined
   app.addHook('onSend', async (_request, reply) => {
     reply.header('X-Content-Type-Options', 'nosniff').header('Referrer-Policy', 'no-referrer')
     if (String(reply.getHeader('content-type') ?? '').startsWith('text/html') && !reply.hasHeader('content-security-policy'))
@@ -49,6 +51,10 @@ export function servePages(app: FastifyInstance, parts: PagesParts): void {
   app.get('/openapi.json', (_request, reply) => {
     document ??= JSON.stringify(openapi(parts.version))
     return reply.type('application/json').send(document)
+  })
+  app.get('/asyncapi.json', (_request, reply) => {
+    frames ??= JSON.stringify(asyncapi(parts.version))
+    return reply.type('application/json').send(frames)
   })
   app.get('/docs', (_request, reply) =>
     reply.type('text/html').header('Content-Security-Policy', `${policy}; style-src 'self' 'unsafe-inline'`).send(swaggerPage),

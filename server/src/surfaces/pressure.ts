@@ -10,6 +10,9 @@ const hardBuffer = 4 * softBuffer
 const lookMs = 250
 const stuckMs = 30_000
 
+/** Has the client not taken what it was sent? Then `Pressure.watch` looks after it. */
+export const isBehind = (socket: WebSocket): boolean => socket.bufferedAmount > softBuffer
+
 /** What one client still owes or is owed: its frames under way, and the bytes it has not taken. */
 export class Pressure {
   readonly #socket: WebSocket
@@ -40,9 +43,8 @@ export class Pressure {
     }
   }
 
-  /** Something was written to the client. */
-  wrote(): void {
-    if (this.#socket.bufferedAmount > softBuffer) this.#watch()
+  get inFlight(): number {
+    return this.#inFlight
   }
 
   stop(): void {
@@ -50,7 +52,7 @@ export class Pressure {
   }
 
   /** A client that does not take what it is sent is no longer read from, and in the end closed. Nothing of it is lost: it resumes. */
-  #watch(): void {
+  watch(): void {
     if (this.#looking) return
     this.#socket.pause()
     const since = performance.now()

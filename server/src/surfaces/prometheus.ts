@@ -30,6 +30,14 @@ export function prometheus(metrics: OutputOf<'system.metrics'>): string {
   metric('cadre_dead_letters', 'gauge', 'Deliveries that died.', [['', metrics.messages.dead]])
   metric('cadre_connections', 'gauge', 'Open sockets.', [['', metrics.connections]])
   metric('cadre_log_seq', 'counter', 'Position of the newest log entry.', [['', metrics.log_seq]])
+  metric(
+    'cadre_consumer_lag',
+    'gauge',
+    'Entries that a group has not committed, by topic.',
+    metrics.consumers.flatMap(({ group, lag }) =>
+      Object.entries(lag).map(([topic, count]): [string, number] => [`{group="${group}",topic="${topic}"}`, count]),
+    ),
+  )
   metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [['', metrics.process.rss_bytes]])
   metric('cadre_event_loop_p99_seconds', 'gauge', 'Event loop delay, 99th percentile.', [
     ['', metrics.process.event_loop_p99_ms / 1000],

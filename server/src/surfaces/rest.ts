@@ -7,12 +7,14 @@ import type { Access } from '../core/access.ts'
 import type { Caller } from '../core/context.ts'
 import type { Door } from '../core/invoke.ts'
 import type { Logger } from '../core/logger.ts'
+import type { RateLimits } from '../core/rate.ts'
 import { credentialsOf } from './credentials.ts'
 
 export interface RestParts {
   door: Door
   access: Access
   logger: Logger
+  rate: RateLimits | undefined
   newTrace: () => string
   openArtifact: (id: string, range: { start: number; end: number } | undefined) => Promise<Readable>
 }
@@ -113,13 +115,20 @@ async function handle(operation: Operation, parts: RestParts, request: FastifyRe
       : body),
     ...(request.params as object),
   }
-  const output = await parts.door.invoke(operation.name as OperationName, input, {
-    caller: request.caller as Caller,
-    trace: request.trace,
-    idempotencyKey: idempotencyKey(request),
-    signal: abort.signal,
-    upload: isUpload ? (request.body as AsyncIterable<Uint8Array>) : undefined,
-  })
+  const name = operation.name as OperationName
+  const caller = request.caller as Caller
+  const output = await parts.door
+    .invoke(name, input, {
+      caller,
+      trace: request.trace,
+      idempotencyKey: idempotencyKey(request),
+      signal: abort.signal,
+      upload: isUpload ? (request.body as AsyncIterable<Uint8Array>) : undefined,
+    })
+    .finally(() => {
+      const limits = parts.rate?.fields(name, caller)
+      if (limits) reply.header('RateLimit-Policy', limits.policy).header('RateLimit', limits.state)
+    })
   if (operation.body === 'download')
     return sendBytes(parts, request, reply, output as { id: string; size: number; media_type: string; name: string | null })
   const duplicate = (output as { receipt?: { duplicate?: boolean } | null } | null)?.receipt?.duplicate === true
@@ -222,6 +231,7 @@ function toCadreError(error: unknown, request: FastifyRequest, logger: Logger): 
 function sendProblem(reply: FastifyReply, error: CadreError, trace: string): void {
   const problem = error.toProblem(trace)
   if (error.code === 'unauthenticated') reply.header('WWW-Authenticate', 'Bearer')
-  if (problem.retryable && (problem.status === 429 || problem.status === 503)) reply.header('Retry-After', '1')
+  if (problem.retryable && (problem.status === 429 || problem.status === 503))
+    reply.header('Retry-After', String(problem.parameters?.['retry_after_s'] ?? 1))
   reply.code(errors[error.code].status).type('application/problem+json').send(problem)
 }

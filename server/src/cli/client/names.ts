@@ -4,12 +4,14 @@
 export const positionalExtras: Readonly<Record<string, readonly string[]>> = {
   'tasks.create': ['title'],
   'knowledge.add': ['content'],
+  'messages.ask': ['to'],
 }
 
 /** Further nouns. The singular of each noun is taken too. */
 export const nounSummaries: Readonly<Record<string, string>> = {
   agents: 'Agents: start, register, list, stop',
   messages: 'Messages: send, ask, publish, inboxes, dead letters',
+  rules: 'Routing rules: where messages go that name nobody',
   tasks: 'Tasks: create, graphs, claim, complete, watch',
   memory: 'Shared memory: versioned keys',
   knowledge: 'Documents: add and search',

@@ -117,12 +117,15 @@ function positionalsOf(operation: Operation, fields: readonly Field[]): Field[] 
   const paths = (operation.routes ?? []).map((route) => [...route.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] as string))
   const inPath = paths.toSorted((a, b) => b.length - a.length)[0] ?? []
   const rest = fields.filter((field) => field.required && !inPath.includes(field.name))
+  const extras = positionalExtras[operation.name] ?? []
   const isReference = (field: Field) => operation.refs?.[field.name] !== undefined
   const names = [
     ...inPath,
-    ...rest.filter(isReference).map((field) => field.name),
+    ...fields
+      .filter((field) => isReference(field) && (rest.includes(field) || extras.includes(field.name)))
+      .map((field) => field.name),
     ...rest.filter((field) => !isReference(field)).map((field) => field.name),
-    ...(positionalExtras[operation.name] ?? []),
+    ...extras,
   ]
   return [...new Set(names)].flatMap((name) => fields.find((field) => field.name === name) ?? [])
 }

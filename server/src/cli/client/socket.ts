@@ -51,6 +51,7 @@ export interface FollowOptions {
   /** Position after which to begin; the end of the log where left out. */
   after?: number | undefined
   types?: readonly string[] | undefined
+  topics?: readonly string[] | undefined
   /** Told when the connection is lost, and when it is back. */
   onState?: (state: 'lost' | 'back') => void
 }
@@ -62,7 +63,11 @@ export async function* follow(connection: Connection, options: FollowOptions = {
   for (;;) {
     let isOpen = false
     try {
-      for await (const event of watchOnce(connection, after, options.types)) {
+      for await (const event of watchOnce(connection, {
+        ...(after !== undefined && { after }),
+        ...(options.types && { types: options.types }),
+        ...(options.topics && { topics: options.topics }),
+      })) {
         if (!isOpen && attempt > 0) options.onState?.('back')
         isOpen = true
         attempt = 0
@@ -88,11 +93,7 @@ export async function* follow(connection: Connection, options: FollowOptions = {
 
 type Watched = { kind: 'open'; after: number } | { kind: 'entry'; entry: LogEntry }
 
-async function* watchOnce(
-  connection: Connection,
-  after: number | undefined,
-  types: readonly string[] | undefined,
-): AsyncGenerator<Watched> {
+async function* watchOnce(connection: Connection, input: Readonly<Record<string, unknown>>): AsyncGenerator<Watched> {
   const socket = await connect(connection)
   const queue: Watched[] = []
   let wake = () => {}
@@ -112,9 +113,7 @@ async function* watchOnce(
   socket.once('close', end)
   connection.signal.addEventListener('abort', end, { once: true })
   try {
-    socket.send(
-      JSON.stringify({ type: 'events.watch', id: '1', data: { ...(after !== undefined && { after }), ...(types && { types }) } }),
-    )
+    socket.send(JSON.stringify({ type: 'events.watch', id: '1', data: input }))
     for (;;) {
       const next = queue.shift()
       if (connection.signal.aborted) return

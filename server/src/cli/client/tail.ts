@@ -16,6 +16,7 @@ interface Choice {
   after: number | undefined
   last: number
   types: readonly string[] | undefined
+  topics: readonly string[] | undefined
   follow: boolean
 }
 
@@ -41,13 +42,17 @@ export function tailCommand(terminal: Terminal, noun: string, fixed: Fixed): Com
     .addOption(new Option('-n, --last <n>', 'how many entries to begin with').argParser(whole).default(fixed.last))
     .option('--no-follow', 'end at the end of the log')
     .addHelpText('after', `\nExamples:\n  ${start}\n  ${start} --after 0 --no-follow --jsonl`)
-  if (!fixed.types) command.option('--types <a,b>', 'these event types only; `task.*` stands for all of a kind')
+  if (!fixed.types)
+    command
+      .option('--types <a,b>', 'these event types only; `task.*` stands for all of a kind')
+      .option('--topics <a,b>', 'these topics only, as `cadre events topics` lists them')
   addSharedOptions(command)
   command.action(async () => {
     const settings = readSettings(command, terminal)
-    const given = command.opts<{ after?: number; last: number; follow: boolean; types?: string }>()
+    const given = command.opts<{ after?: number; last: number; follow: boolean; types?: string; topics?: string }>()
     const types = fixed.types ?? (given.types === undefined ? undefined : oneOfEvents(given.types))
-    await tail({ after: given.after, last: given.last, follow: given.follow, types }, settings, terminal)
+    const topics = given.topics?.split(',').map((topic) => topic.trim())
+    await tail({ after: given.after, last: given.last, follow: given.follow, types, topics }, settings, terminal)
   })
   return command
 }
@@ -72,7 +77,7 @@ async function tail(choice: Choice, settings: Settings, terminal: Terminal): Pro
     if (!choice.follow) return
     const onState = (state: 'lost' | 'back') =>
       note(state === 'lost' ? 'The connection is lost; trying again.' : 'The connection is back.')
-    for await (const entry of follow(connection, { after, types: choice.types, onState })) {
+    for await (const entry of follow(connection, { after, types: choice.types, topics: choice.topics, onState })) {
       after = Math.max(after, entry.seq)
       await print(entry, settings, terminal)
     }
@@ -86,18 +91,24 @@ async function tail(choice: Choice, settings: Settings, terminal: Terminal): Pro
 /** What is in the log already; answers the position it came to. */
 async function printPast(choice: Choice, settings: Settings, terminal: Terminal): Promise<number> {
   const { operation } = planFor('events.list')
-  const types = choice.types && { types: choice.types }
+  const filter = { ...(choice.types && { types: choice.types }), ...(choice.topics && { topics: choice.topics }) }
   const page = async (after: number) =>
-    (await call(settings.connection, operation, { after, limit: maxPage, ...types }, { timeoutMs: settings.timeoutMs ?? 30_000 }))
-      .body as { items: LogEntry[]; next: number; head: number }
+    (
+      await call(
+        settings.connection,
+        operation,
+        { after, limit: maxPage, ...filter },
+        { timeoutMs: settings.timeoutMs ?? 30_000 },
+      )
+    ).body as { items: LogEntry[]; next: number; head: number }
   if (choice.after !== undefined) {
     let after = choice.after
     for (;;) {
-      const { items } = await page(after)
+      const { items, next, head } = await page(after)
       for (const entry of items) await print(entry, settings, terminal)
       // Never the head: it may have moved on since the entries were read.
-      after = items.at(-1)?.seq ?? after
-      if (items.length < maxPage || terminal.signal.aborted) return after
+      after = Math.max(after, next)
+      if (after >= head || terminal.signal.aborted) return after
     }
   }
   // The log is read forwards only: with a filter the last few may lie further back, so the window widens.
@@ -108,10 +119,10 @@ async function printPast(choice: Choice, settings: Settings, terminal: Terminal)
     found = []
     let after = Math.max(0, head - span)
     for (;;) {
-      const { items } = await page(after)
+      const { items, next } = await page(after)
       found = [...found, ...items.filter((entry) => entry.seq <= head)].slice(-wanted)
-      if (items.length < maxPage) break
-      after = (items.at(-1) as LogEntry).seq
+      if (next >= head) break
+      after = next
     }
     if (found.length >= wanted || span >= head || span >= 100_000) break
   }

@@ -50,7 +50,8 @@ export interface DatabaseInfo {
 
 export interface Database extends Reader {
   readonly dialect: Dialect
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** `rows`: about how many it writes, 1 unless given; a driver does not let a commit grow without bound. */
+  transaction<T>(work: (tx: Tx) => Promise<T>, rows?: number): Promise<T>
   /** Reads the settings back from the running connection. */
   info(): DatabaseInfo
   close(): Promise<void>

@@ -3,7 +3,7 @@ import { type Agent, CadreError, canonical } from '@cadre/contract'
 import type { Access } from '../../core/access.ts'
 import { Background } from '../../core/background.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
-import type { Context } from '../../core/context.ts'
+import type { Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import type { Logger } from '../../core/logger.ts'
@@ -49,6 +49,10 @@ export interface Agents {
   view(agent: Known, inboxDepth: number): Agent
   /** The engine's count of assigned and running tasks; idle and busy follow it. */
   setLoad(agent: number, load: number): void
+  /** Takes nothing new from the commit on. False for one that is ending already, or is no agent. */
+  beginStop(tx: WriteTx, agent: number, reason: string): Promise<boolean>
+  /** Ends an agent whose stop began, unless it still has tasks: then it ends with the last of them. */
+  finishStop(agent: number, reason: string): Promise<void>
   /** Called when the desired state of a managed agent changes. */
   onDesired(listener: (agent: Known, desired: 'running' | 'stopped') => void): void
   /** An agent became able to take work. */
@@ -231,6 +235,16 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
     registry,
     view,
     setLoad: lifecycle.setLoad,
+    async beginStop(tx, id, reason) {
+      const agent = registry.get(id)
+      if (!agent || agent.status === 'stopping' || agent.status === 'terminated') return false
+      await lifecycle.move(tx, agent, 'stopping', reason)
+      return true
+    },
+    async finishStop(id, reason) {
+      const agent = registry.get(id)
+      if (agent && agent.load === 0) await lifecycle.finishStopping(agent, reason)
+    },
     onDesired: lifecycle.onDesired,
     onAvailable: lifecycle.onAvailable,
     onEnding: lifecycle.onEnding,

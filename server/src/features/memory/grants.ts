@@ -13,11 +13,13 @@ type Owned = Pick<MemoryRow, 'created_by' | 'readers' | 'writers'>
  */
 export const mayRead = (access: AccessControl, agent: string): boolean => access.read?.includes(agent) ?? true
 
-export const isOperator = ({ caller }: Context): boolean => caller.role !== 'agent'
+type Who = Pick<Context, 'caller'>
+
+export const isOperator = ({ caller }: Who): boolean => caller.role !== 'agent'
 
 const listed = (list: string | null, id: number) => list === null || (JSON.parse(list) as number[]).includes(id)
 
-export const mayReadRow = (context: Context, row: Owned): boolean =>
+export const mayReadRow = (context: Who, row: Owned): boolean =>
   isOperator(context) || row.created_by === context.caller.id || listed(row.readers, context.caller.id)
 
 export const mayWriteRow = (context: Context, row: Owned): boolean =>

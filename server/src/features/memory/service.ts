@@ -13,6 +13,7 @@ import type { Database, Tx } from '../../drivers/database/port.ts'
 import { isOperator, mayReadRow, mayWriteRow, owns, toAccessControl, toLists } from './grants.ts'
 import {
   type MemoryRow,
+  type Named,
   type Sized,
   countMemory,
   findExpired,
@@ -40,7 +41,7 @@ export interface MemoryParts {
 }
 
 export interface Memory {
-  handlers: Pick<Handlers, 'memory.set' | 'memory.get' | 'memory.delete' | 'memory.list' | 'memory.history'>
+  handlers: Pick<Handlers, 'memory.set' | 'memory.get' | 'memory.delete' | 'memory.list' | 'memory.query' | 'memory.history'>
   /** Writes the tombstones of at most 500 keys whose time is over; runs every minute by itself. Answers how many it wrote. */
   purgeExpired(): Promise<number>
   /** Keys of a tenant that exist. */
@@ -50,6 +51,10 @@ export interface Memory {
 
 const maxValueBytes = 1024 * 1024
 const maxMetadataBytes = 64 * 1024
+const maxDescription = 4_000
+/** Keys that one query looks at: a few milliseconds' work. */
+const maxLooked = 5_000
+const lookRows = 500
 const maxPageChars = 8 * 1024 * 1024
 const sweepEvery = 60_000
 const sweepRows = 500
@@ -82,6 +87,7 @@ export function makeMemory(parts: MemoryParts): Memory {
     id: row.id,
     key: row.key,
     value: JSON.parse(row.value),
+    description: row.description,
     version: row.version,
     created_by: nameOf(row.created_by),
     updated_by: nameOf(row.updated_by),
@@ -111,6 +117,7 @@ export function makeMemory(parts: MemoryParts): Memory {
     ...row,
     version: row.version + 1,
     value: tombstone,
+    description: null,
     metadata: '{}',
     deleted: 1,
     updated_by: by,
@@ -155,6 +162,7 @@ export function makeMemory(parts: MemoryParts): Memory {
       id: begins ? newId('mem') : (row as MemoryRow).id,
       version: (row?.version ?? 0) + 1,
       value,
+      description: describe(input) ?? row?.description ?? null,
       deleted: 0,
       created_by: begins ? context.caller.id : (row as MemoryRow).created_by,
       updated_by: context.caller.id,
@@ -249,6 +257,34 @@ export function makeMemory(parts: MemoryParts): Memory {
       return { items: rows.map(view), next }
     },
 
+    'memory.query': async (context, { pattern, limit, cursor }) => {
+      const wanted = pattern.toLowerCase()
+      const matches = (text: string | null) => text !== null && text.toLowerCase().includes(wanted)
+      const given = decodeCursor(cursor)
+      let before = given === undefined ? undefined : String(given)
+      const found: Named[] = []
+      let looked = 0
+      let isLast = false
+      // Here and not in SQL, where lower case is that of ASCII on one database and that of the locale on another.
+      while (!isLast && looked < maxLooked && found.length <= limit) {
+        const rows = await listMemory(database, database.dialect, {
+          tenant: context.tenant,
+          prefix: undefined,
+          before,
+          reader: isOperator(context) ? undefined : context.caller.id,
+          now: clock.now(),
+          limit: lookRows,
+        })
+        found.push(...rows.filter((row) => matches(row.key) || matches(row.description)))
+        looked += rows.length
+        isLast = rows.length < lookRows
+        before = rows.at(-1)?.at ?? before
+      }
+      const { ids, next } = fit(found, limit)
+      const rows = await readMemory(database, database.dialect, context.tenant, ids)
+      return { items: rows.map(view), next: next ?? (isLast || before === undefined ? null : encodeCursor(before)) }
+    },
+
     'memory.history': async (context, { key, limit, cursor }) => {
       await readable(context, key)
       const found = await listVersions(database, context.tenant, key, numberCursor(cursor), limit + 1)
@@ -290,6 +326,12 @@ function fit(found: readonly Sized[], limit: number): { ids: (string | number)[]
   }
   const last = found[count - 1]
   return { ids: found.slice(0, count).map(({ at }) => at), next: count < found.length && last ? encodeCursor(last.at) : null }
+}
+
+/** Many put it into the metadata, as they would anywhere. */
+function describe({ description, metadata }: ParsedInputOf<'memory.set'>): string | undefined {
+  const told = metadata?.['description']
+  return description ?? (typeof told === 'string' ? told.slice(0, maxDescription) : undefined)
 }
 
 const missing = (key: string) => new CadreError('not_found', { entity: 'memory key', id: key })

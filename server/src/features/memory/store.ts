@@ -9,6 +9,7 @@ export interface MemoryRow {
   version: number
   /** JSON. */
   value: string
+  description: string | null
   deleted: number
   created_by: number
   updated_by: number
@@ -25,7 +26,7 @@ export interface MemoryRow {
 export type VersionRow = Pick<MemoryRow, 'key' | 'version' | 'value' | 'deleted' | 'updated_by' | 'task' | 'updated_at'>
 
 const columns = sql.raw(
-  'tenant, key, id, version, value, deleted, created_by, updated_by, task, readers, writers, metadata, created_at, updated_at, expires_at',
+  'tenant, key, id, version, value, deleted, created_by, updated_by, task, readers, writers, metadata, created_at, updated_at, expires_at, description',
 )
 const versionColumns = sql.raw('key, version, value, deleted, updated_by, task, updated_at')
 
@@ -37,11 +38,11 @@ export function findMemory(reader: Reader, tenant: number, key: string): Promise
 export async function saveMemory(tx: Tx, row: MemoryRow, keep: number): Promise<void> {
   await tx.run(sql`insert into memory (${columns})
     values (${row.tenant}, ${row.key}, ${row.id}, ${row.version}, ${row.value}, ${row.deleted}, ${row.created_by}, ${row.updated_by},
-      ${row.task}, ${row.readers}, ${row.writers}, ${row.metadata}, ${row.created_at}, ${row.updated_at}, ${row.expires_at})
+      ${row.task}, ${row.readers}, ${row.writers}, ${row.metadata}, ${row.created_at}, ${row.updated_at}, ${row.expires_at}, ${row.description})
     on conflict (tenant, key) do update set id = excluded.id, version = excluded.version, value = excluded.value,
       deleted = excluded.deleted, created_by = excluded.created_by, updated_by = excluded.updated_by, task = excluded.task,
       readers = excluded.readers, writers = excluded.writers, metadata = excluded.metadata, created_at = excluded.created_at,
-      updated_at = excluded.updated_at, expires_at = excluded.expires_at`)
+      updated_at = excluded.updated_at, expires_at = excluded.expires_at, description = excluded.description`)
   await tx.run(sql`insert into memory_versions (tenant, ${versionColumns})
     values (${row.tenant}, ${row.key}, ${row.version}, ${row.value}, ${row.deleted}, ${row.updated_by}, ${row.task}, ${row.updated_at})`)
   if (row.version > keep)
@@ -71,8 +72,14 @@ export interface Sized {
   size: number
 }
 
+export interface Named extends Sized {
+  at: string
+  key: string
+  description: string | null
+}
+
 /** Ids of the keys that exist, the newest first. Values can be large, so they are read only once it is known how many fit a page. */
-export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): Promise<Sized[]> {
+export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): Promise<Named[]> {
   const { tenant, prefix, before, now } = query
   const conditions = [
     sql`tenant = ${tenant}`,
@@ -84,8 +91,8 @@ export function listMemory(reader: Reader, dialect: Dialect, query: ListQuery): 
       ? undefined
       : sql`(readers is null or created_by = ${query.reader} or ${dialect.jsonArrayHas('readers', query.reader)})`,
   ]
-  return reader.all<Sized>(
-    sql`select id as at, length(value) as size from memory ${sql.where(conditions)} order by id desc limit ${query.limit}`,
+  return reader.all<Named>(
+    sql`select id as at, length(value) as size, key, description from memory ${sql.where(conditions)} order by id desc limit ${query.limit}`,
   )
 }
 

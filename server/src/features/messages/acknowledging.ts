@@ -1,10 +1,12 @@
 /** Acknowledgements: cumulative by number, or by receipt. They delete inbox rows, and those given by number ride on the next commit. */
 import { CadreError } from '@cadre/contract'
 import type { Clock } from '../../core/clock.ts'
+import { failPoint } from '../../core/fail-points.ts'
 import type { Session } from '../../core/sessions.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { type Place, encodeReceipt } from './envelope.ts'
 import type { Handover } from './handover.ts'
+import type { Lane } from './lane.ts'
 import { type Leases, leaseKey } from './leases.ts'
 import type { Lines } from './lines.ts'
 import { getDead, getDelivery, settleDeliveries } from './store.ts'
@@ -20,6 +22,7 @@ export interface AcknowledgingParts {
   clock: Clock
   epoch: string
   leases: Leases
+  lane: Lane
   windows: Windows
   lines: Lines
   handover: Handover
@@ -85,7 +88,7 @@ export class Acknowledgements {
   }
 
   /** A transaction that settles, before anything else, the acknowledgements that wait: they ride on its commit. */
-  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (tx: Tx) => Promise<T>, rows?: number): Promise<T> {
     let riding: Place[] = []
     try {
       return await this.#parts.database.transaction(async (tx) => {
@@ -93,7 +96,7 @@ export class Acknowledgements {
         this.#waiting = []
         if (riding.length > 0) await this.#settle(tx, riding)
         return work(tx)
-      })
+      }, rows)
     } catch (error) {
       // They were given once and count, whatever became of the transaction.
       this.#waiting = [...riding, ...this.#waiting]
@@ -122,6 +125,7 @@ export class Acknowledgements {
 
   /** False when it is settled already. */
   async #isCurrent(tx: Tx, place: Place): Promise<boolean> {
+    if (await this.#parts.lane.has(tx, place)) return true
     const row = await getDelivery(tx, place)
     const stale = row
       ? row.state !== 1 || row.attempt !== place.attempt
@@ -131,16 +135,18 @@ export class Acknowledgements {
   }
 
   async #settle(tx: Tx, places: readonly Place[]): Promise<void> {
-    const { leases, lines } = this.#parts
-    await settleDeliveries(tx, places)
+    const { leases, lines, lane } = this.#parts
+    await settleDeliveries(tx, await lane.settle(tx, places))
     await lines.advance(
       tx,
       places.flatMap((place) => leases.lineOf(place) ?? []),
     )
+    failPoint('acknowledge.before-commit')
     tx.afterCommit(() => this.#settled(places))
   }
 
   #settled(places: readonly Place[]): void {
+    failPoint('acknowledge.after-commit')
     const { leases, handover, pump } = this.#parts
     const agents = new Map<number, Place[]>()
     for (const place of places) {

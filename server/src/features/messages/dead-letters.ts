@@ -7,6 +7,7 @@ import { decodeCursor, toPage } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Deliveries } from './delivery.ts'
 import { messageId, messageSeq } from './envelope.ts'
+import { replayedOf } from './history-store.ts'
 import type { Ownership } from './ownership.ts'
 import type { Views } from './reading.ts'
 import {
@@ -76,6 +77,9 @@ export function makeDeadLetters(parts: DeadLetterParts): DeadLetters {
         const message = dead && (await getMessage(tx, context.tenant, dead.seq))
         if (!dead || dead.reason === 'purged' || !message || !(await removeDead(tx, dead)))
           throw new CadreError('not_found', { entity: 'dead letter', id: input.id })
+        const copies = await replayedOf(tx, database.dialect, JSON.stringify([dead.seq]), context.tenant, agent)
+        // Two deliveries of one message to one agent at a time would be told apart by nobody.
+        if (copies.size > 0) throw new CadreError('conflict', { reason: 'A replayed copy is on its way to the agent; try later.' })
         const now = clock.now()
         const { tenant, actor: sender, conversation } = message
         const behind = conversation !== null && (await hasLine(tx, { tenant, agent, conversation, sender }))

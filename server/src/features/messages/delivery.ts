@@ -7,13 +7,18 @@ import type { Clock } from '../../core/clock.ts'
 import type { Principal } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
+import { failPoint } from '../../core/fail-points.ts'
 import type { Logger } from '../../core/logger.ts'
 import type { Session, Sessions } from '../../core/sessions.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import { Acknowledgements } from './acknowledging.ts'
-import { type Place, deliveryFrame } from './envelope.ts'
+import type { Bounces } from './bounces.ts'
+import { makeDeliveryFrames } from './delivery-frame.ts'
+import type { Place } from './envelope.ts'
+import { makeExpiry } from './expiry.ts'
 import { makeGivingBack } from './giving-back.ts'
 import { makeHandover } from './handover.ts'
+import { makeLane } from './lane.ts'
 import { type Lease, Leases, leaseKey, leaseMs } from './leases.ts'
 import { makeLeasing } from './leasing.ts'
 import { makeLines } from './lines.ts'
@@ -25,6 +30,11 @@ const sweepMs = 1_000
 /** Rows leased for one agent in one transaction. */
 const maxPumped = 256
 
+/** A delivery as it is stored: with a row, or leased and in flight without one. */
+export interface NewDelivery extends InboxRow {
+  lane: boolean
+}
+
 export interface DeliveryParts {
   logger: Logger
   database: Database
@@ -35,6 +45,8 @@ export interface DeliveryParts {
   epoch: string
   random: () => number
   system: (tenant: number) => Principal
+  /** Tells senders of copies that were lost, in the same commit. */
+  bounces: Bounces
 }
 
 export type Deliveries = ReturnType<typeof makeDeliveries>
@@ -49,16 +61,20 @@ export function makeDeliveries(parts: DeliveryParts) {
     if (number !== undefined) windows.get(agent)?.sent.delete(number)
   })
   const handover = makeHandover(parts)
+  const frame = makeDeliveryFrames(directory)
   const { counters } = handover
   const arrivals = new Arrivals(clock)
+  const lane = makeLane({ leases })
   const lines = makeLines({ leases, arrived })
-  const acks = new Acknowledgements({ ...parts, leases, windows, lines, handover, pump, run })
-  const back = makeGivingBack({ ...parts, leases, lines, acks, counters, pump })
-  const leasing = makeLeasing({ ...parts, leases, lines, acks })
+  const acks = new Acknowledgements({ ...parts, leases, lane, windows, lines, handover, pump, run })
+  const back = makeGivingBack({ ...parts, leases, lane, lines, acks, counters, pump })
+  const expiry = makeExpiry({ ...parts, leases, lines, counters })
+  const leasing = makeLeasing({ ...parts, leases, lane, acks, expiry })
   const receive = makeReceive({ directory, clock, arrivals, leasing, handover, isClosed: () => closed })
   let cancelSweep = clock.after(sweepMs, sweep)
 
   async function load(): Promise<void> {
+    await database.transaction((tx) => lane.recover(tx, log.head))
     const { depths, leased, dead } = await loadInboxes(database)
     leases.load(depths, leased)
     counters.dead = dead
@@ -84,6 +100,7 @@ export function makeDeliveries(parts: DeliveryParts) {
     // What a lost connection took with it comes again at once; what the client still holds it may acknowledge by its receipt. Nothing is
     // leased to the new session before that is committed, or the same would be taken back from it.
     await acks.transaction(async (tx) => {
+      await lane.open(tx, tenant, agent, log.head)
       const keep = new Set(seen().map(([, place]) => leaseKey(place)))
       for (const row of await leasedOf(tx, tenant, agent)) if (!keep.has(leaseKey(row))) await back.lost(tx, row)
       tx.afterCommit(() => {
@@ -106,15 +123,15 @@ export function makeDeliveries(parts: DeliveryParts) {
     return window
   }
 
-  function unreserve(reserved: ReadonlyMap<InboxRow, Window>): void {
+  function unreserve(reserved: ReadonlyMap<NewDelivery, Window>): void {
     for (const window of reserved.values()) window.reserved -= 1
   }
 
   /** Counts rows stored by `insertDeliveries`; leased ones are handed over. Runs after the commit. */
   function stored(
-    rows: readonly InboxRow[],
+    rows: readonly NewDelivery[],
     messages: ReadonlyMap<number, MessageRow>,
-    reserved: ReadonlyMap<InboxRow, Window>,
+    reserved: ReadonlyMap<NewDelivery, Window>,
   ): void {
     const ready = new Set<number>()
     unreserve(reserved)
@@ -150,7 +167,10 @@ export function makeDeliveries(parts: DeliveryParts) {
         .lease(window.session.caller.tenant, agent, Math.min(room, maxPumped), leaseMs)
         .then((rows) => {
           if (windows.get(agent) !== window) return back.undo(rows.map((row) => row.place))
-          for (const row of rows) send(window, row.place, row.message)
+          for (const row of rows) {
+            const lease = leases.get(row.place)
+            if (lease?.attempt === row.place.attempt) send(window, lease, row.message)
+          }
           return undefined
         })
         .finally(() => {
@@ -163,34 +183,45 @@ export function makeDeliveries(parts: DeliveryParts) {
     )
   }
 
-  function hand(row: InboxRow, message: MessageRow, reserved: Window | undefined): void {
+  function hand(row: NewDelivery, message: MessageRow, reserved: Window | undefined): void {
     const { tenant, agent, priority, seq, attempt } = row
     const place: Place = { tenant, agent, priority, seq, attempt }
-    leases.begin(place, row, row.lease_until ?? 0)
+    const lease = leases.begin(place, row, row.lease_until ?? 0, row.lane)
     const window = windows.get(agent)
-    if (window && window === reserved) send(window, place, message)
+    if (window && window === reserved) send(window, lease, message)
     else run(back.undo([place]))
   }
 
-  function send(window: Window, place: Place, message: MessageRow): void {
+  function send(window: Window, lease: Lease, message: MessageRow): void {
     const { session } = window
-    const number = windows.nextNumber(place.agent)
-    const lease = leases.get(place)
-    if (lease) lease.number = number
-    session.send(deliveryFrame(message, number, handover.handed(place, lease?.until ?? clock.now() + leaseMs), directory))
-    handover.countDelivery(place)
+    failPoint('deliver.before-send')
+    const number = windows.nextNumber(lease.agent)
+    lease.number = number
+    session.send(frame(message, number, handover.handed(lease, lease.until), session.short === true))
+    handover.countDelivery(lease)
     // Plain clients know no acknowledgement: what was written to them is settled.
-    if (session.mode === 'plain') acks.add(place)
+    if (session.mode === 'plain') acks.add(lease)
     else {
       session.credits -= 1
-      window.sent.set(number, place)
+      window.sent.set(number, lease)
     }
-    handover.announce(place.agent, [place], 'leased')
+    handover.announce(lease.agent, [lease], 'leased')
   }
 
   function addCredits(session: Session, credits: number): void {
     session.credits = Math.min(session.credits + credits, 100_000)
     if (session.agent !== undefined) pump(session.agent)
+  }
+
+  /** A reply that goes to a waiting requester as its answer is leased to it until the answer was handed over. */
+  function keep(row: NewDelivery): void {
+    leases.begin(row, row, row.lease_until ?? 0)
+  }
+
+  /** Whoever asked was handed the reply as its answer, or was gone when it came: then it is in its inbox. */
+  function answered(place: Place, wasThere: boolean): void {
+    if (wasThere) acks.add(place)
+    else run(back.undo([place]))
   }
 
   /** A dead letter is in the agent's inbox again. */
@@ -209,6 +240,7 @@ export function makeDeliveries(parts: DeliveryParts) {
     if (closed) return
     const expiring = back.expire()
     if (expiring) run(expiring)
+    run(expiry.sweep())
     for (const agent of windows.agents()) pump(agent)
     cancelSweep = clock.after(sweepMs, sweep)
   }
@@ -225,7 +257,11 @@ export function makeDeliveries(parts: DeliveryParts) {
     await background.idle()
     await acks.flush()
     // What agents had in hand is theirs again as soon as a server answers, not after its lease.
-    await database.transaction((tx) => releaseLeases(tx, leases.all()))
+    const inHand = leases.all()
+    await database.transaction(async (tx) => {
+      await lane.toRows(tx, inHand)
+      await releaseLeases(tx, inHand)
+    })
   }
 
   return {
@@ -243,11 +279,13 @@ export function makeDeliveries(parts: DeliveryParts) {
     acknowledgeUpTo: (session: Session, number: number) => acks.upTo(session, number),
     acknowledge: (places: readonly Place[]) => acks.acknowledge(places),
     acknowledgeIn: (...of: Parameters<Acknowledgements['acknowledgeIn']>) => acks.acknowledgeIn(...of),
-    transactionWithAcks: <T>(work: Parameters<typeof acks.transaction<T>>[0]) => acks.transaction(work),
+    transactionWithAcks: <T>(...of: Parameters<typeof acks.transaction<T>>) => acks.transaction(...of),
     reject: back.reject,
     extend: leasing.extend,
     redriven,
     purged,
+    keep,
+    answered,
     close,
   }
 }

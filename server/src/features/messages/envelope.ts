@@ -1,7 +1,8 @@
 /** Between a stored row and what clients see. Content is JSON text all the way: it is parsed for REST and sliced into socket frames. */
-import { CadreError, type Delivery, type Message } from '@cadre/contract'
+import { CadreError, type Delivery, type Message, type MessageIntent } from '@cadre/contract'
 import { base32, fromBase32, iso, isoOrNull } from '../../core/clock.ts'
 import type { Directory } from '../../core/directory.ts'
+import { type StoredRoute, routeOf } from './routes.ts'
 import type { MessageRow } from './store.ts'
 
 const maxNamed = 100
@@ -12,6 +13,18 @@ export interface Meta {
   /** Absolute deadline of a request; a reply after it is late. */
   deadline?: number
   unroutable?: string
+  /** Absent where the row itself says why it went where it did. */
+  route?: StoredRoute
+  purpose?: Purpose
+}
+
+/** What the sender wants of the message, as it said so. */
+export interface Purpose {
+  intent?: MessageIntent
+  context?: Record<string, unknown>
+  expected_response?: string
+  /** What a delegation told of its task. */
+  task?: unknown
 }
 
 /** The id is the position in the log, so that finding a message needs no index of its own. */
@@ -34,7 +47,7 @@ export const recipientsOf = (row: Pick<MessageRow, 'recipient' | 'recipients'>):
 export const metaOf = (row: Pick<MessageRow, 'meta'>): Meta => (row.meta === null ? {} : (JSON.parse(row.meta) as Meta))
 
 /** All fields but the content, which stands last so that its text can be spliced in. */
-function head(row: MessageRow, directory: Directory) {
+export function headOf(row: MessageRow, directory: Directory) {
   const meta = metaOf(row)
   const id = messageId(row.seq)
   const sender = directory.byId(row.actor)
@@ -57,13 +70,21 @@ function head(row: MessageRow, directory: Directory) {
     late: row.late === 1,
     created_at: iso(row.at),
     expires_at: isoOrNull(row.expires_at),
+    // Deliveries are told what is out of the ordinary; a message that is asked for is told all.
+    ...(meta.route !== undefined && { route: routeOf(row, meta) }),
+    ...(meta.purpose !== undefined && {
+      intent: meta.purpose.intent,
+      context: meta.purpose.context,
+      expected_response: meta.purpose.expected_response,
+    }),
   }
 }
 
 export function toMessage(row: MessageRow, status: Message['status'], directory: Directory): Message {
   const recipients = recipientsOf(row)
   return {
-    ...head(row, directory),
+    ...headOf(row, directory),
+    route: routeOf(row, metaOf(row)),
     recipients: recipients.slice(0, maxNamed).map((id) => directory.nameOf(id) ?? 'unknown'),
     recipient_count: recipients.length,
     status,
@@ -79,14 +100,7 @@ export interface Handed {
 }
 
 export function toDelivery(row: MessageRow, handed: Handed, directory: Directory): Delivery {
-  return { ...head(row, directory), ...handed, content: JSON.parse(row.body) as unknown }
-}
-
-/** A `message:received` frame as text, with the stored content spliced in unparsed. */
-export function deliveryFrame(row: MessageRow, seq: number, handed: Handed, directory: Directory): string {
-  const fields = JSON.stringify({ ...head(row, directory), ...handed })
-  const trace = row.trace === null ? '' : `,"trace":${JSON.stringify(row.trace)}`
-  return `{"type":"message:received","seq":${seq},"data":${fields.slice(0, -1)},"content":${row.body}}${trace}}`
+  return { ...headOf(row, directory), ...handed, content: JSON.parse(row.body) as unknown }
 }
 
 export interface Place {
@@ -102,7 +116,7 @@ export const encodeReceipt = (place: Omit<Place, 'tenant'>, epoch: string): stri
   `rcp_${base32(place.seq, 11)}_${place.agent.toString(36)}_${place.priority}_${place.attempt}_${epoch}`
 
 export function decodeReceipt(receipt: string, tenant: number, epoch: string): Place {
-  const match = /^rcp_([0-9a-z]{11})_([0-9a-z]{1,8})_(\d)_(\d{1,4})_(\w+)$/.exec(receipt)
+  const match = /^rcp_([0-9a-z]{11})_([0-9a-z]{1,8})_(\d{1,2})_(\d{1,4})_(\w+)$/.exec(receipt)
   const seq = match ? fromBase32(match[1] as string) : Number.NaN
   if (!match || !Number.isSafeInteger(seq)) {
     throw new CadreError(

@@ -6,11 +6,22 @@ import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import type { Acknowledgements } from './acknowledging.ts'
+import type { Bounces } from './bounces.ts'
 import { type Place, encodeReceipt, messageId } from './envelope.ts'
 import type { Counters } from './handover.ts'
+import type { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
 import type { Lines } from './lines.ts'
-import { type AttemptError, type InboxRow, buryDelivery, getDelivery, returnDelivery, undoLeases } from './store.ts'
+import { replayPriority } from './replay-priority.ts'
+import {
+  type AttemptError,
+  type InboxRow,
+  buryDelivery,
+  getDelivery,
+  returnDelivery,
+  settleDeliveries,
+  undoLeases,
+} from './store.ts'
 
 const maxAttempts = 5
 const maxLosses = 20
@@ -26,9 +37,11 @@ export interface GivingBackParts {
   random: () => number
   system: (tenant: number) => Principal
   leases: Leases
+  lane: Lane
   lines: Lines
   acks: Acknowledgements
   counters: Counters
+  bounces: Bounces
   pump: (agent: number) => void
 }
 
@@ -51,7 +64,7 @@ export interface GivingBack {
 }
 
 export function makeGivingBack(parts: GivingBackParts): GivingBack {
-  const { database, directory, clock, log, random, system, leases, lines, acks, counters, pump } = parts
+  const { database, directory, clock, log, random, system, leases, lane, lines, acks, counters, pump } = parts
 
   // Runs inside a transaction; the counters follow after the commit.
   async function giveBack(tx: Tx, row: InboxRow, reason: string, delay: number | undefined, dead = false): Promise<GivenBack> {
@@ -64,12 +77,14 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
     const common = { message_id: messageId(row.seq), agent_id: agent.publicId, agent: agent.name }
     // A lost connection says little about the message; only one that keeps ending its receivers is taken out in the end.
     if (dead || row.attempt >= (reason === connectionLost ? maxLosses : maxAttempts)) {
+      if (row.priority === replayPriority) return dropReplay(tx, row, common, reason)
       const why = dead ? `rejected for good: ${reason}` : `${row.attempt} attempts, the last: ${reason}`
       await buryDelivery(tx, row, why, errors, now)
       await lines.advance(tx, [row])
       await log.append(tx, system(row.tenant), null, [
         { type: 'message.dead', subject: messageId(row.seq), data: { ...common, reason, attempts: row.attempt } },
       ])
+      await parts.bounces(tx, [{ row, status: 'dead', reason: why, attempts: row.attempt }])
       tx.afterCommit(() => {
         leases.end(row)
         counters.dead += 1
@@ -91,10 +106,24 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
     return { state: 'ready', attempt: row.attempt, availableAt: now + wait }
   }
 
+  /** A replayed copy ends here: its message had its fate when it was new. */
+  async function dropReplay(tx: Tx, row: InboxRow, common: object, reason: string): Promise<GivenBack> {
+    await settleDeliveries(tx, [row])
+    await log.append(tx, system(row.tenant), null, [
+      { type: 'message.replay_dropped', subject: messageId(row.seq), data: { ...common, reason, attempts: row.attempt } },
+    ])
+    tx.afterCommit(() => {
+      leases.end(row)
+      pump(row.agent)
+    })
+    return { state: 'dead', attempt: row.attempt, availableAt: null }
+  }
+
   return {
     async reject(place, reason, delay, dead) {
       await acks.flush()
       return database.transaction(async (tx) => {
+        await lane.toRows(tx, [place])
         const row = await getDelivery(tx, place)
         if (!row || row.state !== 1 || row.attempt !== place.attempt)
           throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, parts.epoch) })
@@ -109,6 +138,7 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
       const due = leases.all().filter((lease) => lease.until <= now)
       if (due.length === 0) return undefined
       return acks.transaction(async (tx) => {
+        await lane.toRows(tx, due)
         for (const lease of due) {
           const row = await getDelivery(tx, lease)
           if (row?.state === 1 && row.attempt === lease.attempt && (row.lease_until ?? 0) <= now)
@@ -120,6 +150,7 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
     async undo(places) {
       if (places.length === 0) return
       await database.transaction(async (tx) => {
+        await lane.toRows(tx, places)
         await undoLeases(tx, places)
         tx.afterCommit(() => {
           // One that was given back meanwhile has no lease of this attempt any more.

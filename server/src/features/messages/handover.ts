@@ -2,6 +2,7 @@
 import { type Clock, iso } from '../../core/clock.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
+import { replayPriority } from './replay-priority.ts'
 import { type Handed, type Place, encodeReceipt, messageId } from './envelope.ts'
 
 export interface Counters {
@@ -9,6 +10,8 @@ export interface Counters {
   acknowledged: number
   redelivered: number
   dead: number
+  /** Copies that were not taken in the time their sender gave them. */
+  expired: number
 }
 
 export interface Handover {
@@ -21,14 +24,14 @@ export interface Handover {
 
 export function makeHandover(parts: { directory: Directory; clock: Clock; log: EventLog; epoch: string }): Handover {
   const { directory, clock, log, epoch } = parts
-  const counters: Counters = { delivered: 0, acknowledged: 0, redelivered: 0, dead: 0 }
+  const counters: Counters = { delivered: 0, acknowledged: 0, redelivered: 0, dead: 0, expired: 0 }
   return {
     counters,
     handed: (place, until) => ({
       receipt: encodeReceipt(place, epoch),
       attempt: place.attempt,
       lease_until: iso(until),
-      replay: false,
+      replay: isReplay(place),
     }),
     countDelivery(place) {
       counters.delivered += 1
@@ -36,7 +39,9 @@ export function makeHandover(parts: { directory: Directory; clock: Clock; log: E
     },
     announce(agent, places, state) {
       const principal = directory.byId(agent)
-      if (places.length === 0) return
+      // What happens to a replayed copy is no news of its message.
+      const first = places.some(isReplay) ? places.filter((place) => !isReplay(place)) : places
+      if (first.length === 0) return
       log.announce([
         {
           seq: 0,
@@ -46,9 +51,11 @@ export function makeHandover(parts: { directory: Directory; clock: Clock; log: E
           trace: null,
           type: 'message.settled',
           subject: principal.publicId,
-          data: { message_ids: places.map((place) => messageId(place.seq)), agent_id: principal.publicId, state },
+          data: { message_ids: first.map((place) => messageId(place.seq)), agent_id: principal.publicId, state },
         },
       ])
     },
   }
 }
+
+const isReplay = (place: Place): boolean => place.priority === replayPriority

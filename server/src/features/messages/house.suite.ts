@@ -10,6 +10,7 @@ import { migrate } from '../../drivers/database/migrate.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
 import { openSqlite } from '../../drivers/database/sqlite.ts'
+import { allInFlight } from './lane-store.ts'
 import { type MessagesParts, makeMessages } from './service.ts'
 
 export interface BareSession extends Session {
@@ -67,7 +68,10 @@ export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {
     epoch: 'e',
     random: () => 0,
     engine: () => context(system),
-    everyone: () => [ada.id, bob.id, eve.id],
+    newId: (prefix) => `${prefix}_1`,
+    team: { everyone: () => [ada.id, bob.id, eve.id], candidates: () => [], standing: () => 'away' },
+    delegate: () => Promise.reject(new Error('this house has no tasks')),
+    ending: { begin: async () => false, finish: async () => {} },
     checkLease: async () => {},
     ...more,
   })
@@ -97,6 +101,7 @@ export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {
         agent: undefined,
         mode,
         credits,
+        short: false,
         got,
         send: (frame) => void got.push(JSON.parse(frame) as BareSession['got'][number]),
         buffered: () => 0,
@@ -113,7 +118,11 @@ export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {
     },
     send: (content: unknown, fields: object = {}, key?: string) =>
       messages.handlers['messages.send'](context(ada, { idempotencyKey: key }), { to: 'bob', content, ...fields }),
-    inbox: () => store.all<{ state: number; attempt: number; seq: number }>(sql`select * from inbox`),
+    /** What is unsettled: rows, and what is in flight without one. */
+    inbox: async () => [
+      ...(await store.all<{ state: number; attempt: number; seq: number }>(sql`select state, attempt, seq from inbox`)),
+      ...(await allInFlight(store)).map(({ message: { seq } }) => ({ state: 1, attempt: 1, seq })),
+    ],
     /** Everything that was begun has been committed, and what followed from it too. */
     async quiet(): Promise<void> {
       for (let round = 0; round < 10; round++) await store.transaction(async () => {})

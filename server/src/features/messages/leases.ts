@@ -8,12 +8,20 @@ export interface Lease extends Place {
   conversation: string | null
   sender: number
   until: number
+  expires_at: number | null
   /** Delivery number under which a session was sent it. */
   number: number | undefined
+  /** It has no inbox row: see lane.ts. */
+  lane: boolean
 }
 
+type Entry = Pick<Place, 'agent' | 'seq'>
+
 export class Leases {
-  readonly #running = new Map<string, Lease>()
+  /** By agent and position. */
+  readonly #running = new Map<number, Map<number, Lease>>()
+  /** Those without a row, in rising order. */
+  readonly #lanes = new Map<number, Map<number, Lease>>()
   readonly #ready = new Map<number, number>()
   readonly #leased = new Map<number, number>()
   readonly #behind = new Map<number, number>()
@@ -31,7 +39,7 @@ export class Leases {
       this.#leased.set(depth.agent, depth.leased)
       this.#behind.set(depth.agent, depth.behind)
     }
-    for (const row of leased) this.#running.set(leaseKey(row), { ...row, until: row.lease_until ?? 0, number: undefined })
+    for (const row of leased) put(this.#running, { ...row, until: row.lease_until ?? 0, number: undefined, lane: false })
   }
 
   depth(agent: number): number {
@@ -60,48 +68,87 @@ export class Leases {
     count(this.#behind, agent, change)
   }
 
-  get(place: Pick<Place, 'agent' | 'seq'>): Lease | undefined {
-    return this.#running.get(leaseKey(place))
+  get(place: Entry): Lease | undefined {
+    return this.#running.get(place.agent)?.get(place.seq)
   }
 
   all(): Lease[] {
-    return [...this.#running.values()]
+    return [...this.#running.values()].flatMap((leases) => [...leases.values()])
   }
 
-  begin({ tenant, agent, priority, seq, attempt }: Place, line: Pick<Lease, 'conversation' | 'sender'>, until: number): void {
-    const { conversation, sender } = line
-    const lease = { tenant, agent, priority, seq, attempt, conversation, sender, until, number: undefined }
-    this.#running.set(leaseKey(lease), lease)
+  /** Leases of the agent, in the order in which they began. */
+  of(agent: number): Iterable<Lease> {
+    return this.#running.get(agent)?.values() ?? []
+  }
+
+  /** Those of the agent that have no row, in the order of the log. */
+  laneOf(agent: number): Iterable<Lease> {
+    return this.#lanes.get(agent)?.values() ?? []
+  }
+
+  begin(
+    { tenant, agent, priority, seq, attempt }: Place,
+    line: Pick<Lease, 'conversation' | 'sender' | 'expires_at'>,
+    until: number,
+    lane = false,
+  ): Lease {
+    const { conversation, sender, expires_at } = line
+    const lease = { tenant, agent, priority, seq, attempt, conversation, sender, until, expires_at, number: undefined, lane }
+    put(this.#running, lease)
+    if (lane) put(this.#lanes, lease)
     count(this.#leased, agent, 1)
+    return lease
+  }
+
+  /** It has a row from now on. */
+  leaveLane(lease: Lease): void {
+    lease.lane = false
+    remove(this.#lanes, lease)
   }
 
   /** The attempt is over, and no later cumulative acknowledgement covers it. False when it was over before. */
   end(place: Pick<Place, 'agent' | 'seq' | 'attempt'>): boolean {
-    const lease = this.#running.get(leaseKey(place))
+    const lease = this.get(place)
     if (lease?.attempt !== place.attempt) return false
-    this.#running.delete(leaseKey(place))
-    this.#heads.delete(leaseKey(place))
+    remove(this.#running, lease)
+    if (lease.lane) this.leaveLane(lease)
+    if (this.#heads.size > 0) this.#heads.delete(leaseKey(place))
     count(this.#leased, place.agent, -1)
     this.#ended(lease)
     return true
   }
 
   /** The message named a conversation that others joined while it was in this inbox. */
-  addHead(place: Pick<Place, 'agent' | 'seq'>): void {
+  addHead(place: Entry): void {
     this.#heads.add(leaseKey(place))
   }
 
-  removeHead(place: Pick<Place, 'agent' | 'seq'>): void {
+  removeHead(place: Entry): void {
     this.#heads.delete(leaseKey(place))
+  }
+
+  isHead(place: Entry): boolean {
+    return this.#heads.size > 0 && this.#heads.has(leaseKey(place))
   }
 
   /** The line in which others may wait for this delivery. */
   lineOf(place: Place): Line | undefined {
-    const lease = this.#running.get(leaseKey(place))
-    const conversation = lease?.conversation ?? (this.#heads.has(leaseKey(place)) ? messageId(place.seq) : null)
+    const lease = this.get(place)
+    const conversation = lease?.conversation ?? (this.isHead(place) ? messageId(place.seq) : null)
     if (!lease || conversation === null) return undefined
     return { tenant: place.tenant, agent: place.agent, conversation, sender: lease.sender }
   }
+}
+
+function put(map: Map<number, Map<number, Lease>>, lease: Lease): void {
+  const own = map.get(lease.agent)
+  if (own) own.set(lease.seq, lease)
+  else map.set(lease.agent, new Map([[lease.seq, lease]]))
+}
+
+// The inner map stays: an agent that had a delivery soon has the next.
+function remove(map: Map<number, Map<number, Lease>>, lease: Entry): void {
+  map.get(lease.agent)?.delete(lease.seq)
 }
 
 function count(map: Map<number, number>, agent: number, change: number): void {

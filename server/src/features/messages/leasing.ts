@@ -4,16 +4,19 @@ import type { Clock } from '../../core/clock.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Acknowledgements } from './acknowledging.ts'
 import { type Place, encodeReceipt } from './envelope.ts'
+import type { Expiry } from './expiry.ts'
+import type { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
-import type { Lines } from './lines.ts'
-import { type MessageRow, buryDelivery, extendDelivery, leaseDeliveries, readyDeliveries } from './store.ts'
+import { replayPriority } from './replay-priority.ts'
+import { type MessageRow, extendDelivery, leaseDeliveries, readyDeliveries } from './store.ts'
 
 export interface LeasingParts {
   database: Database
   clock: Clock
   epoch: string
   leases: Leases
-  lines: Lines
+  lane: Lane
+  expiry: Expiry
   acks: Acknowledgements
 }
 
@@ -31,7 +34,7 @@ export interface Leasing {
 }
 
 export function makeLeasing(parts: LeasingParts): Leasing {
-  const { database, clock, leases, lines, acks } = parts
+  const { database, clock, leases, lane, expiry, acks } = parts
   return {
     async lease(tenant, agent, limit, duration) {
       await acks.flush()
@@ -41,13 +44,14 @@ export function makeLeasing(parts: LeasingParts): Leasing {
         const due = await readyDeliveries(tx, tenant, agent, now, limit)
         const gone = due.filter((row) => row.ends_at !== null && row.ends_at <= now)
         const alive = due.filter((row) => row.ends_at === null || row.ends_at > now)
-        for (const row of gone) {
-          const expired = { ...row, attempt: row.inbox_attempt, state: 0 as const, lease_until: null, available_at: 0 }
-          await buryDelivery(tx, expired, 'expired', [], now)
-        }
-        await lines.advance(
+        await expiry.expire(
           tx,
-          gone.map((row) => ({ ...row, conversation: row.line })),
+          gone.map(({ line: conversation, inbox_attempt: attempt, ends_at: expires_at, ...row }) => ({
+            ...row,
+            conversation,
+            attempt,
+            expires_at,
+          })),
         )
         await leaseDeliveries(
           tx,
@@ -56,15 +60,14 @@ export function makeLeasing(parts: LeasingParts): Leasing {
         )
         const rows = alive.map((row) => {
           const place: Place = { tenant, agent, priority: row.priority, seq: row.seq, attempt: row.inbox_attempt + 1 }
-          return { place, message: row, until }
+          return { place, message: row.priority === replayPriority ? { ...row, priority: row.own_priority } : row, until }
         })
         // Counted in the order of the commits: a later transaction may already settle or take back what this one leased.
         tx.afterCommit(() => {
-          for (const row of gone) leases.removeHead(row)
           leases.countReady(agent, -due.length)
           for (const { place, message } of rows) {
-            const { line: conversation, sender } = message
-            leases.begin(place, { conversation, sender }, until)
+            const { line: conversation, sender, ends_at: expires_at } = message
+            leases.begin(place, { conversation, sender, expires_at }, until)
           }
         })
         return rows
@@ -74,7 +77,8 @@ export function makeLeasing(parts: LeasingParts): Leasing {
     async extend(place, duration) {
       const until = clock.now() + duration
       await database.transaction(async (tx) => {
-        if (!(await extendDelivery(tx, place, until)))
+        // Without a row its lease stands in memory only: after a restart it is sent again in any case.
+        if (!(await lane.has(tx, place)) && !(await extendDelivery(tx, place, until)))
           throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, parts.epoch) })
         tx.afterCommit(() => {
           const lease = leases.get(place)

@@ -1,5 +1,6 @@
 /** The order of a conversation: what its sender said later waits until the earlier has left the inbox. */
 import type { Tx } from '../../drivers/database/port.ts'
+import { isInFlight } from './lane-store.ts'
 import type { Leases } from './leases.ts'
 import { type Line, type MessageRow, advanceLine, hasLine, joinLine } from './store.ts'
 
@@ -29,7 +30,8 @@ export function makeLines({ leases, arrived }: { leases: Leases; arrived: (agent
       const name = lineKey(line)
       if (lines.has(name)) return true
       lines.add(name)
-      if (first?.actor === row.actor && (await joinLine(tx, line, first))) {
+      // The first message has a row that joins the line, or it is in flight without one; both remember what waits for them.
+      if (first?.actor === row.actor && ((await joinLine(tx, line, first)) || (await isInFlight(tx, first, agent)))) {
         leases.addHead({ agent, seq: first.seq })
         return true
       }

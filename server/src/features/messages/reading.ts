@@ -4,9 +4,10 @@ import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { boundedRows, numberCursor, pageFrom } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
+import type { DeliveryStates } from './delivery-states.ts'
 import { messageSeq, recipientsOf, toMessage } from './envelope.ts'
 import type { Ownership } from './ownership.ts'
-import { type MessageFilter, type MessageRow, getDead, getDelivery, listMessages } from './store.ts'
+import { type MessageFilter, type MessageRow, listMessages } from './store.ts'
 
 export type Reading = Pick<Handlers, 'messages.list' | 'messages.get'>
 
@@ -16,37 +17,27 @@ export interface Views {
   readonly withStatus: (row: MessageRow) => Promise<Message>
 }
 
-const maxStatusLookups = 100
-
-export function makeViews({ database, directory }: { database: Database; directory: Directory }): Views {
+export function makeViews({ states, directory }: { states: DeliveryStates; directory: Directory }): Views {
   const view = (row: MessageRow): Message => toMessage(row, recipientsOf(row).length === 0 ? 'unroutable' : 'stored', directory)
 
   async function withStatus(row: MessageRow): Promise<Message> {
-    return toMessage(row, await statusOf(row), directory)
-  }
-
-  /** Worst first: as long as one copy waits the message is stored, then delivered, then acknowledged, unless copies died. */
-  async function statusOf(row: MessageRow): Promise<Message['status']> {
-    const recipients = recipientsOf(row)
-    if (recipients.length === 0) return 'unroutable'
-    let leased = false
-    let dead: Message['status'] | undefined
-    for (const agent of recipients.slice(0, maxStatusLookups)) {
-      const delivery = await getDelivery(database, { tenant: row.tenant, agent, priority: row.priority, seq: row.seq })
-      if (delivery && delivery.state !== 1) return 'stored'
-      if (delivery) leased = true
-      else {
-        const buried = await getDead(database, row.tenant, agent, row.seq)
-        if (buried) dead = buried.reason === 'expired' ? 'expired' : 'dead'
-      }
-    }
-    return leased ? 'delivered' : (dead ?? 'acknowledged')
+    return toMessage(row, await states.statusOf(row), directory)
   }
 
   return { view, withStatus }
 }
 
-export function makeReading(parts: { database: Database; directory: Directory; ownership: Ownership; views: Views }): Reading {
+export interface ReadingParts {
+  database: Database
+  directory: Directory
+  ownership: Ownership
+  views: Views
+  trimmedTo: (tenant: number) => number
+}
+
+const trimmed = 'Settled messages as old as this one were removed: see the retention of messages.'
+
+export function makeReading(parts: ReadingParts): Reading {
   const { database, directory } = parts
   const { visible } = parts.ownership
   const { withStatus } = parts.views
@@ -66,6 +57,7 @@ export function makeReading(parts: { database: Database; directory: Directory; o
         topic: input.topic,
         type: input.type,
         kind: input.kind,
+        intent: input.intent,
         since: toMs(input.since, 'since'),
         until: toMs(input.until, 'until'),
         before: numberCursor(input.cursor),
@@ -83,11 +75,20 @@ export function makeReading(parts: { database: Database; directory: Directory; o
       return { items: await Promise.all(page.items.map(withStatus)), next: page.next }
     },
 
-    'messages.get': async (context, input) => withStatus(await visible(context, input.id)),
+    'messages.get': async (context, input) => {
+      try {
+        return await withStatus(await visible(context, input.id))
+      } catch (error) {
+        const isGone = error instanceof CadreError && error.code === 'not_found'
+        if (!isGone || (messageSeq(input.id) ?? Number.POSITIVE_INFINITY) > parts.trimmedTo(context.tenant)) throw error
+        throw new CadreError('not_found', { ...error.parameters, reason: trimmed }, { cause: error })
+      }
+    },
   }
 }
 
-function toMs(value: string | undefined, field: string): number | undefined {
+/** Throws `invalid_request` with the field. */
+export function toMs(value: string | undefined, field: string): number | undefined {
   if (value === undefined) return undefined
   const ms = Date.parse(value)
   if (Number.isNaN(ms))

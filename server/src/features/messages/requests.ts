@@ -10,7 +10,7 @@ interface Waiting {
   /** A reply is being committed: the deadline may no longer win. */
   claimed: boolean
   /** Several when the request was repeated under its key: each is a call that waits. */
-  calls: Set<{ answer(row: MessageRow): void; resume(): void }>
+  calls: Set<{ answer(row: MessageRow): void; resume(): void; fail(error: CadreError): void }>
 }
 
 export class Requests {
@@ -52,6 +52,7 @@ export class Requests {
         resume() {
           if (due) give(due)
         },
+        fail: give,
       }
       const abandon = () => give(new CadreError('cancelled', { entity: 'request', id: messageId(seq) }))
       const cancel = this.#clock.after(timeoutMs, () =>
@@ -70,6 +71,12 @@ export class Requests {
     if (recipients.length !== 1 || recipients[0] !== waiting.requester) return false
     waiting.claimed = true
     return true
+  }
+
+  /** No reply can come any more: those who wait hear why. */
+  fail(seq: number, error: CadreError): void {
+    const waiting = this.#waiting.get(seq)
+    if (waiting) for (const call of waiting.calls) call.fail(error)
   }
 
   /** The reply was not stored: those who wait go on waiting, or hear that their time is over. */

@@ -10,10 +10,12 @@ import type { Caller } from '../../core/context.ts'
 import type { EventLog } from '../../core/events.ts'
 import { maxMessageBytes, serialise } from '../../core/limits.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
-import type { Deliveries } from './delivery.ts'
+import { failPoint } from '../../core/fail-points.ts'
+import type { Deliveries, NewDelivery } from './delivery.ts'
 import { type Meta, type Place, messageId, messageSeq, metaOf } from './envelope.ts'
 import { leaseMs } from './leases.ts'
 import type { Requests } from './requests.ts'
+import { sameAddress } from './routes.ts'
 import {
   type InboxRow,
   type MessageRow,
@@ -30,7 +32,7 @@ const maxMetadataBytes = 64 * 1024
 
 export interface Outgoing {
   caller: Caller
-  trace: string
+  trace: string | null
   /** What the key is used up for: the same key may come again with another operation. */
   operation: string
   key: string | undefined
@@ -51,6 +53,10 @@ export interface Outgoing {
   late: boolean
   /** A delivery that this message settles in the same commit. */
   settles: Place | undefined
+  /** Id of the task that the message makes: it stands in the row in place of `task`. */
+  makes?: string
+  /** What else becomes true with a newly stored message, in its transaction. A throw refuses the message; nothing of it is stored. */
+  also?: ((tx: Tx, row: MessageRow) => Promise<void>) | undefined
 }
 
 export interface Stored {
@@ -86,11 +92,12 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         ),
       )
     }
-  })
+  }, Number(process.env.CHUNK ?? 64))
 
   async function storeTogether(batch: readonly (Outgoing & { body: string })[]): Promise<Outcome<Stored>[]> {
     const claimed: MessageRow[] = []
-    const reserved = new Map<InboxRow, Window>()
+    const kept: NewDelivery[] = []
+    const reserved = new Map<NewDelivery, Window>()
     const transaction = deliveries.transactionWithAcks(async (tx) => {
       const outcomes = Array.from<Outcome<Stored>>({ length: batch.length })
       const known = await duplicates(tx, batch)
@@ -98,7 +105,8 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
       const heads = new Map<string, MessageRow | undefined>()
       const lines = new Set<string>()
       const rows: MessageRow[] = []
-      const inbox: InboxRow[] = []
+      const inbox: NewDelivery[] = []
+      const more: { message: Outgoing; row: MessageRow }[] = []
       const now = clock.now()
       for (const [index, message] of batch.entries()) {
         const prior = message.key === undefined ? undefined : known.get(`${message.caller.id}/${storedKey(message)}`)
@@ -117,22 +125,33 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         }
         const row = await toRow(tx, message, now, last, heads)
         rows.push(row)
+        if (message.also !== undefined) more.push({ message, row })
         if (message.key !== undefined) known.set(`${row.actor}/${row.key}`, row)
-        // A waiting requester takes the reply itself; nobody else needs a copy of it.
+        // A waiting requester takes the reply itself. Until it was handed the answer the reply is its inbox's, for when it crashes.
         const answered = message.replyTo !== null && requests.claim(message.replyTo, row.actor, message.recipients)
-        if (answered) claimed.push(row)
+        if (answered) {
+          claimed.push(row)
+          kept.push(toKept(row, message.recipients[0] as number, now))
+        }
         else {
           const head = row.conversation === null ? undefined : heads.get(row.conversation)
+          const first = inbox.length
           for (const agent of message.recipients) {
             const behind = row.conversation !== null && (await deliveries.isBehind(tx, row, agent, head, lines))
             inbox.push(toInbox(row, agent, now, behind, reserved))
           }
+          row.lane = laneOf(inbox, first)
         }
         outcomes[index] = { value: { row, duplicate: false } }
       }
       await appendMessages(tx, rows)
-      await insertDeliveries(tx, inbox)
+      await insertDeliveries(
+        tx,
+        [...inbox.filter((entry) => !entry.lane), ...kept],
+      )
+      failPoint('send.before-commit')
       tx.afterCommit(() => {
+        failPoint('send.after-commit')
         const bySeq = new Map(rows.map((row) => [row.seq, row]))
         log.announce(
           rows.map((row) => ({
@@ -148,15 +167,24 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
           })),
         )
         deliveries.stored(inbox, bySeq, reserved)
+        for (const entry of kept) deliveries.keep(entry)
         for (const row of claimed) {
           if (row.reply_to === null || !requests.resolve(row.reply_to, row)) continue
-          // The waiter took it: that is its delivery and its acknowledgement.
           deliveries.counters.delivered += 1
-          deliveries.counters.acknowledged += 1
         }
       })
+      // After the messages were announced, so that the log is heard in its order.
+      for (const { message, row } of more) {
+        try {
+          await message.also?.(tx, row)
+        } catch (cause) {
+          // What it wrote before it failed goes with the transaction: the others are stored without it, each alone.
+          if (batch.length === 1) throw cause
+          throw new Error('one message of the batch failed', { cause })
+        }
+      }
       return outcomes
-    })
+    }, batch.length)
     try {
       return await transaction
     } catch (error) {
@@ -212,9 +240,14 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
       last.set(line, senderSeq)
     }
     const [single] = message.recipients
-    const { metadata, artifacts, deadline, unroutable } = message.meta
+    const { metadata, artifacts, deadline, unroutable, route, purpose } = message.meta
     const meta =
-      metadata !== undefined || artifacts !== undefined || deadline !== undefined || unroutable !== undefined
+      metadata !== undefined ||
+      artifacts !== undefined ||
+      deadline !== undefined ||
+      unroutable !== undefined ||
+      route !== undefined ||
+      purpose !== undefined
         ? JSON.stringify(message.meta)
         : null
     return {
@@ -234,17 +267,18 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
       conversation: message.conversation,
       sender_seq: senderSeq,
       reply_to: message.replyTo,
-      task: message.task,
+      task: message.makes ?? message.task,
       meta,
       expires_at: message.ttl === undefined ? null : now + message.ttl,
       late: message.late ? 1 : null,
+      lane: null,
     }
   }
 
-  function toInbox(row: MessageRow, agent: number, now: number, behind: boolean, reserved: Map<InboxRow, Window>): InboxRow {
+  function toInbox(row: MessageRow, agent: number, now: number, behind: boolean, reserved: Map<NewDelivery, Window>): NewDelivery {
     // Leased in the same insert when the agent is connected and nothing waits before it: that saves one update a message.
     const window = behind ? undefined : deliveries.reserve(agent)
-    const inboxRow: InboxRow = {
+    const inboxRow: NewDelivery = {
       tenant: row.tenant,
       agent,
       priority: row.priority,
@@ -257,6 +291,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
       sender: row.actor,
       expires_at: row.expires_at,
       errors: null,
+      lane: window !== undefined && row.conversation === null,
     }
     if (window) reserved.set(inboxRow, window)
     return inboxRow
@@ -273,6 +308,36 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   }
 }
 
+/** Of no line: what follows in the conversation need not wait until the answer is out of the house. */
+function toKept(row: MessageRow, agent: number, now: number): NewDelivery {
+  return {
+    tenant: row.tenant,
+    agent,
+    priority: row.priority,
+    seq: row.seq,
+    state: 1,
+    attempt: 1,
+    lease_until: now + leaseMs,
+    available_at: now,
+    conversation: null,
+    sender: row.actor,
+    expires_at: null,
+    errors: null,
+    lane: false,
+  }
+}
+
+/** What the message's row says of its deliveries from `first` on: who of them has no row. */
+function laneOf(inbox: readonly NewDelivery[], first: number): string | null {
+  const withRow: number[] = []
+  for (let index = first; index < inbox.length; index++) {
+    const entry = inbox[index] as NewDelivery
+    if (!entry.lane) withRow.push(entry.agent)
+  }
+  if (withRow.length === 0) return inbox.length > first ? '' : null
+  return withRow.length === inbox.length - first ? null : JSON.stringify(withRow)
+}
+
 /** The message that a conversation is named by, when it is named by one. */
 async function firstOf(tx: Tx, tenant: number, conversation: string): Promise<MessageRow | undefined> {
   const seq = messageSeq(conversation)
@@ -284,22 +349,20 @@ const storedKey = ({ operation, key }: Outgoing): string | null => (key === unde
 
 /** The same request again? Compared by meaning, and only when a key has been seen before. */
 function same(row: MessageRow, message: Outgoing & { body: string }): boolean {
-  const recipients = row.recipient !== null ? [row.recipient] : (JSON.parse(row.recipients ?? '[]') as number[])
+  const meta = metaOf(row)
   return (
-    row.topic === message.topic &&
-    row.kind === message.kind &&
+    sameAddress(row, meta, message) &&
     row.message_type === message.type &&
     row.priority === message.priority &&
     row.conversation === message.conversation &&
     row.reply_to === message.replyTo &&
-    row.task === message.task &&
+    // The task of a delegation was made with it; a retry does not know its id.
+    (row.task === message.task || meta.purpose?.intent === 'delegate') &&
     (row.expires_at === null ? undefined : row.expires_at - row.at) === message.ttl &&
-    isDeepStrictEqual(given(metaOf(row)), given(message.meta)) &&
-    // Who is in a broadcast or a topic is decided at commit; a retry may see others.
-    (message.topic !== null || message.kind === 'broadcast' || isDeepStrictEqual(recipients, message.recipients)) &&
+    isDeepStrictEqual(given(meta), given(message.meta)) &&
     (row.body === message.body || isDeepStrictEqual(JSON.parse(row.body), JSON.parse(message.body)))
   )
 }
 
 /** What the sender put into the meta, in the form in which it is stored. */
-const given = ({ metadata, artifacts }: Meta): unknown => JSON.parse(JSON.stringify({ metadata, artifacts }))
+const given = ({ metadata, artifacts, purpose }: Meta): unknown => JSON.parse(JSON.stringify({ metadata, artifacts, purpose }))

@@ -26,6 +26,8 @@ export interface MessageRow {
   meta: string | null
   expires_at: number | null
   late: number | null
+  /** For whom it has no inbox row: null for nobody, '' for all, else a JSON array of those that have one. */
+  lane: string | null
 }
 
 export interface InboxRow {
@@ -52,12 +54,12 @@ export interface AttemptError {
 }
 
 const messageColumns = sql.raw(
-  'seq, tenant, at, actor, trace, body, key, recipient, recipients, topic, kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late',
+  'seq, tenant, at, actor, trace, body, key, recipient, recipients, topic, kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late, lane',
 )
 
 const insertMessage = `insert into log (seq, tenant, type, schema_version, at, actor, subject, trace, body, key, recipient, recipients, topic,
-  kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late)
-  values (?, ?, 'message.sent', 1, ?, ?, null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  kind, message_type, priority, conversation, sender_seq, reply_to, task, meta, expires_at, late, lane)
+  values (?, ?, 'message.sent', 1, ?, ?, null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 export async function appendMessages(tx: Tx, rows: readonly MessageRow[]): Promise<void> {
   await tx.runMany(
@@ -83,6 +85,7 @@ export async function appendMessages(tx: Tx, rows: readonly MessageRow[]): Promi
       row.meta,
       row.expires_at,
       row.late,
+      row.lane,
     ]),
   )
 }
@@ -170,6 +173,10 @@ export async function advanceLine(tx: Tx, line: Line): Promise<boolean> {
   )
 }
 
+/** An inbox row with its message; what both have is the message's, but for the priority. */
+export type ReadyDelivery = InboxRow &
+  MessageRow & { inbox_attempt: number; line: string | null; ends_at: number | null; own_priority: number }
+
 /** Ready deliveries of an agent in the order they are due. Those behind another in their conversation are not ready. */
 export async function readyDeliveries(
   tx: Tx,
@@ -177,9 +184,9 @@ export async function readyDeliveries(
   agent: number,
   now: number,
   limit: number,
-): Promise<(InboxRow & MessageRow & { inbox_attempt: number; line: string | null; ends_at: number | null })[]> {
-  return tx.all(sql`select i.agent, i.priority, i.attempt as inbox_attempt, i.errors, i.sender, i.conversation as line, i.expires_at as ends_at, m.seq, m.tenant, m.at, m.actor, m.trace, m.body, m.key,
-      m.recipient, m.recipients, m.topic, m.kind, m.message_type, m.conversation, m.sender_seq, m.reply_to, m.task, m.meta, m.expires_at, m.late
+): Promise<ReadyDelivery[]> {
+  return tx.all(sql`select i.agent, i.priority, i.attempt as inbox_attempt, i.errors, i.sender, i.conversation as line, i.expires_at as ends_at, i.state, i.lease_until, i.available_at, m.priority as own_priority, m.seq, m.tenant, m.at, m.actor, m.trace, m.body, m.key,
+      m.recipient, m.recipients, m.topic, m.kind, m.message_type, m.conversation, m.sender_seq, m.reply_to, m.task, m.meta, m.expires_at, m.late, m.lane
     from (select tenant, agent, priority, seq from inbox
         where tenant = ${tenant} and agent = ${agent} and state = 0 and available_at <= ${now} order by priority, seq limit ${limit}) r
       join inbox i on i.tenant = r.tenant and i.agent = r.agent and i.priority = r.priority and i.seq = r.seq
@@ -275,7 +282,7 @@ export interface DeadRow {
 
 /** Kept so that the message still says what became of it; neither is listed. */
 const unlisted = ['expired', 'purged']
-export const isListed = (row: DeadRow): boolean => !unlisted.includes(row.reason)
+export const isListed = (row: Pick<DeadRow, 'reason'>): boolean => !unlisted.includes(row.reason)
 
 /** Newest first; recipients of one message by falling id. */
 export async function listDead(
@@ -334,6 +341,7 @@ export interface MessageFilter {
   topic?: string | undefined
   type?: string | undefined
   kind?: string | undefined
+  intent?: string | undefined
   since?: number | undefined
   until?: number | undefined
   before?: number | undefined
@@ -354,6 +362,9 @@ export async function listMessages(database: Database, filter: MessageFilter, li
     filter.topic === undefined ? undefined : sql`topic = ${filter.topic}`,
     filter.type === undefined ? undefined : sql`message_type = ${filter.type}`,
     filter.kind === undefined ? undefined : sql`kind = ${filter.kind}`,
+    filter.intent === undefined
+      ? undefined
+      : sql`seq in (select seq from message_intents where tenant = ${filter.tenant} and intent = ${filter.intent})`,
     filter.since === undefined ? undefined : sql`at >= ${filter.since}`,
     filter.until === undefined ? undefined : sql`at <= ${filter.until}`,
     filter.before === undefined ? undefined : sql`seq < ${filter.before}`,
@@ -382,20 +393,4 @@ export async function loadInboxes(database: Database): Promise<{
 
 export async function leasedOf(tx: Tx, tenant: number, agent: number): Promise<InboxRow[]> {
   return tx.all<InboxRow>(sql`select * from inbox where tenant = ${tenant} and agent = ${agent} and state = 1`)
-}
-
-export async function loadSubscriptions(database: Database): Promise<{ tenant: number; agent: number; pattern: string }[]> {
-  return database.all(sql`select tenant, agent, pattern from subscriptions`)
-}
-export async function addSubscription(tx: Tx, tenant: number, agent: number, pattern: string): Promise<boolean> {
-  return (
-    (await tx.run(
-      sql`insert into subscriptions (tenant, agent, pattern) values (${tenant}, ${agent}, ${pattern}) on conflict do nothing`,
-    )) === 1
-  )
-}
-export async function removeSubscription(tx: Tx, tenant: number, agent: number, pattern: string): Promise<boolean> {
-  return (
-    (await tx.run(sql`delete from subscriptions where tenant = ${tenant} and agent = ${agent} and pattern = ${pattern}`)) === 1
-  )
 }

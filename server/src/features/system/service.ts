@@ -1,19 +1,18 @@
-/** Health, metrics, the log, and keys. */
+/** Health, metrics, and keys. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { CadreError, type LogEntry, type Receipt, type Role, roleGrants } from '@cadre/contract'
+import { CadreError, type Receipt, type Role, roleGrants } from '@cadre/contract'
 import type { Access } from '../../core/access.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Directory } from '../../core/directory.ts'
-import { type Entry, type EventLog, schemaVersion } from '../../core/events.ts'
+import type { EventLog } from '../../core/events.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Agents } from '../agents/service.ts'
-import { type MessageRow, type Messages } from '../messages/service.ts'
+import type { Messages } from '../messages/service.ts'
 import type { Tasks } from '../tasks/service.ts'
-import { type LogRow, countMessages, hasKeys, listKeys, purgeIdempotency, readLog, removeKey } from './store.ts'
-import { Watchers } from './watch.ts'
+import { countMessages, hasKeys, listKeys, purgeIdempotency, removeKey } from './store.ts'
 
 export interface SystemParts {
   database: Database
@@ -29,6 +28,8 @@ export interface SystemParts {
   newId: (prefix: string) => string
   knowledgeCounts: (tenant: number) => Promise<{ documents: number; chunks: number }>
   memoryCount: (tenant: number) => Promise<number>
+  /** What each group that reads the log has not committed, by topic. */
+  consumerLags: (tenant: number) => Promise<{ group: string; lag: Record<string, number> }[]>
   signInUrl: () => string
   /** What runs beside the store, each with its state. */
   components: () => { name: string; status: 'ok' | 'degraded' | 'down'; detail?: string }[]
@@ -39,9 +40,6 @@ type Names =
   | 'system.metrics'
   | 'system.whoami'
   | 'system.link'
-  | 'events.list'
-  | 'events.watch'
-  | 'events.unwatch'
   | 'keys.create'
   | 'keys.list'
   | 'keys.revoke'
@@ -91,51 +89,6 @@ export function makeSystem(parts: SystemParts): System {
     cancelPurge = clock.after(purgeEvery, purge)
   }
 
-  function fromRow(row: LogRow): LogEntry {
-    const data: unknown = row.kind === null ? JSON.parse(row.body) : messages.view(row as unknown as MessageRow)
-    return entryOf(
-      row.seq,
-      row.type,
-      row.schema_version,
-      row.at,
-      row.actor,
-      row.subject ?? (row.kind === null ? '' : (data as { id: string }).id),
-      row.trace,
-      data,
-    )
-  }
-  const entryOf = (
-    seq: number,
-    type: string,
-    schema_version: number,
-    at: number,
-    actor: number,
-    subject: string,
-    trace: string | null,
-    data: unknown,
-  ): LogEntry => ({
-    seq,
-    type,
-    schema_version,
-    at: iso(at),
-    actor: directory.nameOf(actor) ?? 'unknown',
-    subject,
-    trace,
-    data,
-  })
-  const fromEntry = (entry: Entry): LogEntry =>
-    entryOf(entry.seq, entry.type, schemaVersion(entry.type), entry.at, entry.actor, entry.subject ?? '', entry.trace, entry.data)
-
-  const watchers = new Watchers({
-    log,
-    clock,
-    view: fromEntry,
-    read: async (tenant, after, types, limit) => {
-      const rows = await readLog(database, tenant, after, types, limit)
-      return { entries: rows.map(fromRow), last: rows.at(-1)?.seq ?? after }
-    },
-  })
-
   const handlers: System['handlers'] = {
     'system.health': async () => {
       const { driver, durability } = database.info()
@@ -175,6 +128,7 @@ export function makeSystem(parts: SystemParts): System {
         knowledge: await parts.knowledgeCounts(tenant),
         memory_keys: await parts.memoryCount(tenant),
         log_seq: log.head,
+        consumers: await parts.consumerLags(tenant),
         process: {
           rss_bytes: process.memoryUsage.rss(),
           uptime_s: (clock.now() - startedAt) / 1000,
@@ -192,26 +146,6 @@ export function makeSystem(parts: SystemParts): System {
     }),
 
     'system.link': async () => ({ url: parts.signInUrl(), expires_at: iso(clock.now() + 600_000) }),
-
-    'events.list': async (context, input) => {
-      // Before the read: a cursor set to it must not pass an entry that came in between.
-      const { head } = log
-      const rows = await readLog(database, context.tenant, input.after, input.types, input.limit)
-      return { items: rows.map(fromRow), next: rows.at(-1)?.seq ?? input.after, head }
-    },
-
-    'events.watch': async (context, input) => {
-      if (!context.session)
-        throw new CadreError('unsupported', { reason: 'Follow the log on a socket; over HTTP read GET /api/v1/events?after=.' })
-      const after = input.after ?? log.head
-      watchers.start(context.session, after, input.types)
-      return { head: log.head, after }
-    },
-
-    'events.unwatch': async (context) => {
-      if (context.session) watchers.stop(context.session)
-      return { watching: false as const }
-    },
 
     'keys.create': async (context, input) => {
       const answer = await context.write(async (tx) => {

@@ -1,43 +1,5 @@
-import { boundedRows } from '../../core/paging.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { type Sql, sql } from '../../drivers/database/sql.ts'
-
-export interface LogRow {
-  seq: number
-  tenant: number
-  type: string
-  schema_version: number
-  at: number
-  actor: number
-  subject: string | null
-  trace: string | null
-  body: string
-  kind: string | null
-  meta: string | null
-}
-
-/** Whole rows: a message is its log entry and is shown from it. A page ends early when its entries are large. */
-export async function readLog(
-  database: Database,
-  tenant: number,
-  after: number,
-  types: readonly string[] | undefined,
-  limit: number,
-): Promise<LogRow[]> {
-  const { rows } = await boundedRows<LogRow>(
-    limit,
-    (last, count) =>
-      database.all<LogRow>(
-        sql`select * from log ${sql.where([
-          sql`seq > ${last?.seq ?? after}`,
-          sql`tenant = ${tenant}`,
-          types === undefined ? undefined : sql`type in ${database.dialect.values(JSON.stringify(types))}`,
-        ])} order by seq limit ${count}`,
-      ),
-    (row) => row.body.length + (row.meta?.length ?? 0),
-  )
-  return rows
-}
 
 export interface KeyRow {
   id: string

@@ -1,5 +1,5 @@
 /** New tasks: one, or a graph of them, with what they wait for. */
-import { CadreError, type Receipt } from '@cadre/contract'
+import { CadreError, type ParsedInputOf, type Receipt } from '@cadre/contract'
 import type { Context, WriteTx } from '../../core/context.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import type { Engine } from './engine.ts'
@@ -16,6 +16,29 @@ interface Dependencies {
   failed: Map<string, TaskRow>
 }
 
+/** A new task in the caller's transaction; it becomes known when that commits. Throws what `tasks.create` refuses. */
+export async function createTask(
+  engine: Engine,
+  tx: WriteTx,
+  context: Context,
+  id: string,
+  input: ParsedInputOf<'tasks.create'>,
+): Promise<TaskRow> {
+  if (input.parent_id !== undefined) await findTask(tx, context, input.parent_id)
+  const ids = [...new Set(input.depends_on)]
+  const { open, failed } = await dependencies(engine, tx, context, ids)
+  const fresh = newRow(engine.parts, context, id, input, {
+    depends_on: JSON.stringify(ids),
+    parent: input.parent_id ?? null,
+    run: null,
+    run_name: null,
+    key: null,
+    waiting_for: open.size + failed.size,
+  })
+  const [row] = await store(engine, tx, [fresh], failed)
+  return row as TaskRow
+}
+
 export function makeCreating(engine: Engine, newId: (prefix: string) => string): Pick<Handlers, 'tasks.create' | 'tasks.dag'> {
   return {
     'tasks.create': async (context, input) => {
@@ -23,19 +46,8 @@ export function makeCreating(engine: Engine, newId: (prefix: string) => string):
         throw new CadreError('invalid_request', {}, { fields: [{ pointer: '/title', detail: 'Give a title or a description.' }] })
       }
       const { row, receipt } = await context.write(async (tx) => {
-        if (input.parent_id !== undefined) await findTask(tx, context, input.parent_id)
-        const ids = [...new Set(input.depends_on)]
-        const { open, failed } = await dependencies(engine, tx, context, ids)
-        const fresh = newRow(engine.parts, context, newId('tsk'), input, {
-          depends_on: JSON.stringify(ids),
-          parent: input.parent_id ?? null,
-          run: null,
-          run_name: null,
-          key: null,
-          waiting_for: open.size + failed.size,
-        })
-        const [row] = await store(engine, tx, [fresh], failed)
-        return { id: (row as TaskRow).id, row: row as TaskRow }
+        const row = await createTask(engine, tx, context, newId('tsk'), input)
+        return { id: row.id, row }
       })
       return { ...engine.view(row), receipt: receipt as Receipt }
     },

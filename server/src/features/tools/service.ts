@@ -37,6 +37,15 @@ export interface ToolsParts {
   sessions: Sessions
   newId: (prefix: string) => string
   checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
+  /** Refuses a call that an agent repeats over and over. `known`: the key ran before, so that nothing would run now. */
+  checkCall: (call: {
+    caller: Caller
+    tool: string
+    arguments: unknown
+    key: string
+    task: string | undefined
+    known: () => Promise<boolean>
+  }) => Promise<void>
 }
 
 type Names = 'tools.register' | 'tools.list' | 'tools.grant' | 'tools.revoke' | 'tools.call' | 'tools.calls' | 'tools.result'
@@ -328,6 +337,14 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
       checkArguments(tool, input.arguments)
       const key = input.key ?? context.idempotencyKey ?? parts.newId('key')
       const text = serialise(input.arguments, 'arguments', maxResultBytes)
+      await parts.checkCall({
+        caller: context.caller,
+        tool: tool.name,
+        arguments: input.arguments,
+        key,
+        task: input.task_id,
+        known: async () => (await getCall(database, context.tenant, tool.name, key)) !== undefined,
+      })
       const slot = JSON.stringify([context.tenant, tool.name, key])
       const inFlight = running.get(slot)
       // Taken before anything is awaited: a second call of the same turn finds it and waits with the first.

@@ -1,0 +1,86 @@
+/** What the store says of deliveries without a row of their own. See migration 0006. */
+import type { Reader, Tx } from '../../drivers/database/port.ts'
+import { sql } from '../../drivers/database/sql.ts'
+import type { MessageRow } from './store.ts'
+
+/** A message as far as it takes to make inbox rows of it. */
+export type Unsettled = Pick<
+  MessageRow,
+  'seq' | 'tenant' | 'actor' | 'priority' | 'recipient' | 'recipients' | 'lane' | 'expires_at'
+>
+const columns = sql.raw('log.seq, log.tenant, log.actor, log.priority, log.recipient, log.recipients, log.lane, log.expires_at')
+
+/** Position up to which nothing of the agent is in flight without a row. */
+export async function settledOf(reader: Reader, tenant: number, agent: number): Promise<number> {
+  const row = await reader.get<{ settled: number }>(
+    sql`select settled from lanes where tenant = ${tenant} and agent = ${agent}`,
+  )
+  return row?.settled ?? 0
+}
+
+/** Every agent that has a lane has a row: it gets one when it connects. */
+export async function openLane(tx: Tx, tenant: number, agent: number, settled: number): Promise<void> {
+  await tx.run(sql`insert into lanes (tenant, agent, settled) values (${tenant}, ${agent}, ${settled})
+    on conflict (tenant, agent) do update set settled = excluded.settled where excluded.settled > lanes.settled`)
+}
+
+export async function moveSettled(
+  tx: Tx,
+  moves: readonly { tenant: number; agent: number; settled: number }[],
+): Promise<void> {
+  await tx.runMany(
+    'update lanes set settled = ? where tenant = ? and agent = ?',
+    moves.map(({ tenant, agent, settled }) => [settled, tenant, agent]),
+  )
+}
+
+/** Did this recipient of the message get no row when it was stored? */
+export function isInLane(row: Pick<MessageRow, 'lane'>, agent: number): boolean {
+  if (row.lane === null) return false
+  return row.lane === '' || !(JSON.parse(row.lane) as number[]).includes(agent)
+}
+
+const isFor = (row: Unsettled, agent: number): boolean =>
+  isInLane(row, agent) && (row.recipient === agent || (JSON.parse(row.recipients ?? '[]') as number[]).includes(agent))
+
+/** Is this delivery in flight without a row? */
+export async function isInFlight(reader: Reader, row: Unsettled, agent: number): Promise<boolean> {
+  return isFor(row, agent) && row.seq > (await settledOf(reader, row.tenant, agent))
+}
+
+/** Messages to the agent that are in flight without a row, in order. */
+export async function inFlightOf(reader: Reader, tenant: number, agent: number): Promise<Unsettled[]> {
+  const after = await settledOf(reader, tenant, agent)
+  const own = await reader.all<Unsettled>(sql`select ${columns} from log
+    where tenant = ${tenant} and recipient = ${agent} and seq > ${after} and lane is not null`)
+  const shared = await reader.all<Unsettled>(sql`select ${columns} from log
+    where tenant = ${tenant} and lane is not null and recipient is null and seq > ${after}`)
+  return [...own, ...shared.filter((row) => isFor(row, agent))].toSorted((a, b) => a.seq - b.seq)
+}
+
+/** Everything in flight without a row, as a starting server finds it. */
+export async function allInFlight(reader: Reader): Promise<{ agent: number; message: Unsettled }[]> {
+  const lanes = await reader.all<{ tenant: number; agent: number; settled: number }>(
+    sql`select tenant, agent, settled from lanes`,
+  )
+  const oldest = lanes.reduce((least, lane) => Math.min(least, lane.settled), Number.MAX_SAFE_INTEGER)
+  const own = await reader.all<Unsettled & { agent: number }>(sql`select ${columns}, lanes.agent from lanes
+    join log on log.tenant = lanes.tenant and log.recipient = lanes.agent and log.seq > lanes.settled where log.lane is not null`)
+  const shared = await reader.all<Unsettled>(sql`select ${columns} from log
+    where lane is not null and recipient is null and seq > ${oldest}`)
+  const found: { agent: number; message: Unsettled }[] = own.map((message) => ({ agent: message.agent, message }))
+  for (const message of shared) {
+    const recipients = new Set(JSON.parse(message.recipients ?? '[]') as number[])
+    const withRow = new Set(message.lane === '' ? [] : (JSON.parse(message.lane ?? '[]') as number[]))
+    for (const { tenant, agent, settled } of lanes) {
+      if (tenant === message.tenant && message.seq > settled && recipients.has(agent) && !withRow.has(agent))
+        found.push({ agent, message })
+    }
+  }
+  return found
+}
+
+/** Nothing is in flight: later starts need not look back further than this. */
+export async function settleLanes(tx: Tx, head: number): Promise<void> {
+  await tx.run(sql`update lanes set settled = ${head} where settled < ${head}`)
+}

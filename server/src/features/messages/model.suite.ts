@@ -1,0 +1,248 @@
+/**
+ * What the inbox promises, as a model in memory: lists, no store, no sockets, no turns of an event loop. The property test does the same
+ * to it and to a server and compares what each agent gets.
+ */
+
+export type Ending = 'acknowledged' | 'dead' | 'expired'
+
+export interface ModelMessage {
+  id: string
+  /** Rises with every message stored. */
+  order: number
+  sender: string
+  /** Its own id when it was sent in none. */
+  conversation: string
+  priority: number
+  kind: string
+  expiresAt: number | undefined
+  recipients: readonly string[]
+  endings: Map<string, Ending>
+  /** A reply that a waiting requester took: it never was in an inbox. */
+  taken: boolean
+}
+
+/** One recipient's copy while it is in the inbox. */
+export interface Entry {
+  message: ModelMessage
+  agent: string
+  state: 'ready' | 'leased' | 'behind'
+  attempt: number
+  availableAt: number
+  until: number
+  /** Connection and number under which it was delivered; undefined for one that was fetched. */
+  sent: { connection: number; number: number } | undefined
+  receipt: string | undefined
+  expiresAt: number | undefined
+}
+
+export interface Line {
+  connection: number
+  mode: 'leased' | 'plain'
+  credits: number
+}
+
+export interface ModelAgent {
+  name: string
+  inbox: Entry[]
+  line: Line | undefined
+  dead: ModelMessage[]
+  /** Receipts that were current once, with the attempt of each. */
+  former: { receipt: string; message: ModelMessage; attempt: number }[]
+  /** The last delivery number it saw, and whether the server that gave it still runs. */
+  seen: { number: number; fresh: boolean }
+}
+
+/** A delivery the model expects. */
+export interface Expected {
+  entry: Entry
+  attempt: number
+}
+
+const maxAttempts = 5
+const maxLosses = 20
+
+export class InboxModel {
+  readonly agents: ModelAgent[]
+  readonly messages: ModelMessage[] = []
+  readonly sends: { key: string; body: string; from: string; to: readonly string[]; more: object; message: ModelMessage }[] = []
+  /** When the model and the server were last compared. */
+  comparedAt = 0
+
+  constructor(names: readonly string[]) {
+    this.agents = names.map((name) => ({
+      name,
+      inbox: [],
+      line: undefined,
+      dead: [],
+      former: [],
+      seen: { number: 0, fresh: false },
+    }))
+  }
+
+  agent(name: string): ModelAgent {
+    const found = this.agents.find((agent) => agent.name === name)
+    if (!found) throw new Error(`no agent ${name}`)
+    return found
+  }
+
+  store(message: ModelMessage, now: number): void {
+    this.messages.push(message)
+    if (message.taken) return
+    for (const name of message.recipients) this.insert(this.agent(name), message, now, message.expiresAt)
+  }
+
+  insert(agent: ModelAgent, message: ModelMessage, now: number, expiresAt: number | undefined): void {
+    agent.inbox.push({
+      message,
+      agent: agent.name,
+      state: this.#lineOf(agent, message).length > 0 ? 'behind' : 'ready',
+      attempt: 0,
+      availableAt: now,
+      until: 0,
+      sent: undefined,
+      receipt: undefined,
+      expiresAt,
+    })
+  }
+
+  hasLine(agent: ModelAgent, message: ModelMessage): boolean {
+    return this.#lineOf(agent, message).length > 0
+  }
+
+  /** The copy leaves the inbox; the next of its conversation may come. */
+  end(entry: Entry, ending: Ending): void {
+    const agent = this.agent(entry.agent)
+    agent.inbox.splice(agent.inbox.indexOf(entry), 1)
+    entry.message.endings.set(agent.name, ending)
+    if (ending === 'dead') agent.dead.push(entry.message)
+    const [next] = this.#lineOf(agent, entry.message)
+    if (next?.state === 'behind') next.state = 'ready'
+  }
+
+  /** Answers whether it may come again. */
+  giveBack(entry: Entry, availableAt: number, options: { dead?: boolean; lost?: boolean } = {}): boolean {
+    entry.sent = undefined
+    if (options.dead || entry.attempt >= (options.lost ? maxLosses : maxAttempts)) {
+      this.end(entry, 'dead')
+      return false
+    }
+    entry.state = 'ready'
+    entry.availableAt = availableAt
+    return true
+  }
+
+  /** A new connection speaks for the agent. Without `resume` everything it had comes again. */
+  connect(agent: ModelAgent, line: Line, resume: boolean, now: number): void {
+    agent.line = line
+    for (const entry of agent.inbox.filter(({ state }) => state === 'leased')) {
+      if (resume && entry.sent) entry.sent.connection = line.connection
+      else this.giveBack(entry, now, { lost: true })
+    }
+  }
+
+  restart(): void {
+    for (const agent of this.agents) {
+      agent.line = undefined
+      agent.seen.fresh = false
+      for (const entry of agent.inbox) {
+        entry.sent = undefined
+        // A server that stops in good order gives back what it had handed out.
+        if (entry.state === 'leased') entry.state = 'ready'
+      }
+    }
+  }
+
+  /** Leases that ran out by `now`. */
+  expireLeases(now: number): void {
+    for (const agent of this.agents)
+      for (const entry of agent.inbox.filter(({ state, until }) => state === 'leased' && until <= now)) this.giveBack(entry, now)
+  }
+
+  /** Times at which the server has something to do that it may do up to a second late. */
+  dueTimes(): number[] {
+    return this.agents.flatMap(({ inbox }) =>
+      inbox.flatMap(({ state, until, availableAt }) => (state === 'leased' ? [until] : state === 'ready' ? [availableAt] : [])),
+    )
+  }
+
+  isOverdue(entry: Entry, now: number): boolean {
+    return entry.state !== 'leased' && entry.expiresAt !== undefined && entry.expiresAt <= now
+  }
+
+  /**
+   * What the agent's connection must be sent now, best first. `arrived` says which ids came. It decides between what is equally right:
+   * for those whose time ran out in the very stretch of time that is compared, and, when several became ready in that time (`timed`),
+   * for which of them took the last credits.
+   */
+  deliver(agent: ModelAgent, now: number, arrived: ReadonlySet<string>, timed: boolean): Expected[] {
+    const expected: Expected[] = []
+    const { line } = agent
+    if (!line) return expected
+    for (;;) {
+      const room = line.mode === 'plain' ? Number.POSITIVE_INFINITY : line.credits
+      const ready = this.#ready(agent, now)
+      const preferred = timed ? ready.toSorted((a, b) => Number(arrived.has(b.message.id)) - Number(arrived.has(a.message.id))) : ready
+      const batch = preferred.slice(0, room)
+      if (batch.length === 0) return expected
+      for (const entry of batch) {
+        const expiry = entry.expiresAt
+        if (expiry !== undefined && expiry <= now && !(expiry > this.comparedAt && arrived.has(entry.message.id))) {
+          this.end(entry, 'expired')
+          continue
+        }
+        this.lease(entry)
+        expected.push({ entry, attempt: entry.attempt })
+        line.credits -= 1
+      }
+      if (line.mode === 'plain') for (const entry of batch) if (entry.state === 'leased') this.end(entry, 'acknowledged')
+    }
+  }
+
+  /** What a fetch of up to `limit` must answer. */
+  fetch(agent: ModelAgent, now: number, limit: number): Expected[] {
+    const expected: Expected[] = []
+    while (expected.length < limit) {
+      const [entry] = this.#ready(agent, now)
+      if (!entry) break
+      if (this.isOverdue(entry, now)) {
+        this.end(entry, 'expired')
+        continue
+      }
+      this.lease(entry)
+      expected.push({ entry, attempt: entry.attempt })
+    }
+    return expected
+  }
+
+  lease(entry: Entry): void {
+    if (entry.receipt !== undefined)
+      this.agent(entry.agent).former.push({ receipt: entry.receipt, message: entry.message, attempt: entry.attempt })
+    entry.state = 'leased'
+    entry.attempt += 1
+    entry.sent = undefined
+  }
+
+  /** Statuses that the sender may be told. */
+  statuses(message: ModelMessage, now: number): string[] {
+    if (message.recipients.length === 0) return ['unroutable']
+    const copies = message.recipients.flatMap((name) => this.agent(name).inbox.filter((entry) => entry.message === message))
+    const ends = new Set(message.endings.values())
+    const final = ends.has('dead') || ends.has('expired') ? [...ends].filter((end) => end !== 'acknowledged') : ['acknowledged']
+    if (copies.length === 0) return final
+    if (copies.every(({ state }) => state === 'leased')) return ['delivered']
+    const overdue = copies.every((entry) => this.isOverdue(entry, now)) ? ['expired', ...final] : []
+    return copies.every(({ attempt }) => attempt === 0) ? ['stored', ...overdue] : ['stored', 'delivered', ...overdue]
+  }
+
+  #ready(agent: ModelAgent, now: number): Entry[] {
+    return agent.inbox
+      .filter(({ state, availableAt }) => state === 'ready' && availableAt <= now)
+      .toSorted((a, b) => a.message.priority - b.message.priority || a.message.order - b.message.order)
+  }
+
+  #lineOf(agent: ModelAgent, { sender, conversation }: ModelMessage): Entry[] {
+    return agent.inbox
+      .filter(({ message }) => message.sender === sender && message.conversation === conversation)
+      .toSorted((a, b) => a.message.order - b.message.order)
+  }
+}

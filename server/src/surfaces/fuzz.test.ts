@@ -1,0 +1,428 @@
+/**
+ * Seeded nonsense over every operation, as frames and as requests. Each is answered with a typed acknowledgement or problem, or a close
+ * code of the protocol; the server fails at none, logs no error, and keeps nothing of what it refused.
+ *
+ * `CADRE_FUZZ_RUNS=50` makes fifty times as many. A failure names its seed: `CADRE_FUZZ_SEED=... CADRE_FUZZ_RUNS=...` runs it again.
+ */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { type Operation, type Problem, closeCodes, errors } from '@cadre/contract'
+import fc from 'fast-check'
+import { WebSocket } from 'ws'
+import { verifies } from '../../../test/verifies.ts'
+import { ManualClock, type Received, type TestServer, serveFor, temporaryFolder } from '../testing.ts'
+import { byFrame } from './frames.ts'
+import { type Json, type World, allOperations, oddValue, waits, write, wrongInput } from './fuzz.suite.ts'
+
+const factor = Number(process.env['CADRE_FUZZ_RUNS'] ?? 1)
+const seed = Number(process.env['CADRE_FUZZ_SEED'] ?? (factor === 1 ? 20_261_120 : Date.now() % 1e9))
+const parameters = <T>(runs: number): fc.Parameters<T> => ({
+  seed,
+  numRuns: runs * factor,
+  // What shrinking repeats has side effects on the server, so the first counterexample says the most.
+  endOnFailure: true,
+  reporter: (details: fc.RunDetails<T>) => {
+    if (!details.failed) return
+    const example = JSON.stringify(details.counterexample).slice(0, 4_000)
+    throw new Error(`after ${details.numRuns} runs; again with CADRE_FUZZ_SEED=${seed} CADRE_FUZZ_RUNS=${factor}: ${example}`, {
+      cause: details.errorInstance,
+    })
+  },
+})
+const timeout = 60_000 * Math.max(1, factor)
+const answerMs = 10_000
+/** After this long the answer waits for the clock. */
+const patienceMs = 25
+
+/** A refusal of these leaves a trace on purpose: who was denied, a call that began, a question that nobody answered. */
+const leavesTrace = new Set([
+  'forbidden',
+  'sender_mismatch',
+  'deadline_exceeded',
+  'tool_failed',
+  'outcome_unknown',
+  'model_failed',
+  'cancelled',
+])
+const codes = new Set(Object.keys(errors))
+const endings = new Set<number>(Object.values(closeCodes))
+
+function checkProblem(problem: Problem, what: string): void {
+  assert.ok(codes.has(problem.code), `${what}: ${JSON.stringify(problem).slice(0, 300)}`)
+  assert.notEqual(problem.code, 'internal', what)
+  assert.equal(problem.status, errors[problem.code].status)
+  assert.ok(problem.detail.length > 0 && !/\.ts:|node:|at Object|SQLITE/i.test(problem.detail), `${what}: ${problem.detail}`)
+  if (problem.code === 'invalid_request') assert.ok((problem.errors?.length ?? 0) > 0, `${what} names no field`)
+}
+
+interface Census {
+  /** Counts of every table that requests fill at once. */
+  counts(): string
+  /** Entries of the log in the name of a request. */
+  logged(trace: string): number
+}
+
+/** Reads beside the server. What goes on behind an accepted request is told apart by its trace in the log, and by being left out of the counts. */
+function makeCensus(t: TestContext, folder: string): Census {
+  const store = new DatabaseSync(join(folder, 'cadre.db'), { readOnly: true })
+  t.after(() => store.close())
+  const tables = store.prepare("select name from sqlite_master where type = 'table'").all() as { name: string }[]
+  const counted = tables.filter(({ name }) => !/^(sqlite_|chunks|documents$|log$)/.test(name))
+  const statements = counted.map(({ name }) => store.prepare(`select '${name}' as name, count(*) as count from "${name}"`))
+  const ofTrace = store.prepare('select count(*) as count from log where trace = ?')
+  return {
+    counts: () => statements.map((statement) => JSON.stringify(statement.get())).join('\n'),
+    logged: (trace) => (ofTrace.get(trace) as { count: number }).count,
+  }
+}
+
+async function populate(t: TestContext): Promise<{ server: TestServer; world: World; census: Census; clock: ManualClock }> {
+  const folder = temporaryFolder()
+  t.after(() => folder.remove())
+  // Nothing happens by itself: the clock moves only while something waits for it.
+  const clock = new ManualClock()
+  const server = await serveFor(t, { clock, config: { data: folder.path }, workerCommand: ['cat'] })
+  const make = async (path: string, body: object) => (await server.call<{ id: string }>('POST', path, body)).id
+  await make('/agents/register', { name: 'bob' })
+  await make('/agents/register', { name: 'ada' })
+  const world: World = {
+    agent: ['ada', 'bob', 'operator', 'nobody'],
+    task: [await make('/tasks', { title: 'open' }), await make('/tasks', { title: 'held', assign_to: 'bob' }), 'tsk_none'],
+    message: [await make('/messages', { to: 'bob', content: 'hello' }), 'msg_none'],
+    memory: ['k', 'none'],
+    tool: ['add', 'none'],
+    collection: ['default', 'none'],
+    document: ['doc_none'],
+    artifact: ['art_none'],
+    key: ['none'],
+  }
+  await server.call('POST', '/memory', { key: 'k', value: 1 })
+  await server.call('POST', '/knowledge', { content: 'Bridges carry loads.' })
+  return { server, world, census: makeCensus(t, folder.path), clock }
+}
+
+/** What a client of the fuzzer sees: frames that came, and how it ended. */
+class Line {
+  readonly acks: Received[] = []
+  readonly #socket: WebSocket
+  #code: number | undefined
+  #wake = () => {}
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket
+    socket.on('error', () => {})
+    socket.on('message', (bytes: Buffer) => {
+      const frames = [JSON.parse(bytes.toString()) as Received | Received[]].flat()
+      this.acks.push(...frames.filter(({ type }) => type === 'ack' || type === 'pong'))
+      this.#wake()
+    })
+    socket.on('close', (code) => {
+      this.#code = code
+      this.#wake()
+    })
+  }
+
+  static async open(port: number): Promise<Line> {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`)
+    const line = new Line(socket)
+    await new Promise((done, failed) => socket.once('open', done).once('error', failed))
+    return line
+  }
+
+  get code(): number | undefined {
+    return this.#code
+  }
+
+  send(bytes: string | Buffer, options: { binary?: boolean; fin?: boolean } = {}): void {
+    this.#socket.send(bytes, { binary: false, ...options })
+  }
+
+  /** Until `count` acknowledgements came or the line ended. */
+  async settled(count: number, what: string, clock: ManualClock): Promise<void> {
+    const deadline = Date.now() + answerMs
+    while (this.acks.length < count && this.#code === undefined) {
+      const left = deadline - Date.now()
+      if (left <= 0) throw new Error(`${what}: ${this.acks.length} of ${count} answers within ${answerMs} ms`)
+      await new Promise<void>((done) => {
+        const timer = setTimeout(done, Math.min(left, patienceMs))
+        this.#wake = () => {
+          clearTimeout(timer)
+          done()
+        }
+      })
+      if (this.acks.length < count) await clock.advance(10)
+    }
+  }
+
+  end(): void {
+    this.#socket.terminate()
+  }
+}
+
+/** The frame types of an operation; `agent:register` is no operation alone. */
+const frameTypes = (operation: Operation) => [operation.name, ...(operation.frames ?? [])].filter((type) => byFrame.has(type))
+
+// The log is followed by tests of its own; here its frames would only be noise.
+const spoken = allOperations.filter(({ name }) => name !== 'events.watch')
+
+verifies(
+  'MSG-25',
+  'frames: every operation with anything wrong is answered by type, and nothing of a refused one is stored',
+  async (t) => {
+    const { server, world, census, clock } = await populate(t)
+    let line = await Line.open(server.port)
+    let counts = census.counts()
+    let refusals = 0
+    const anyFrame = fc.oneof(
+      ...spoken.map((operation) =>
+        fc.record({
+          type: fc.constantFrom(...frameTypes(operation)),
+          data: wrongInput(operation, world),
+          key: fc.option(fc.constantFrom('k1', 'k2', 'k3'), { nil: undefined, freq: 2 }),
+        }),
+      ),
+    )
+    await fc.assert(
+      fc.asyncProperty(anyFrame, async (frame) => {
+        if (line.code !== undefined) line = await Line.open(server.port)
+        const before = line.acks.length
+        const trace = `fuzz-${before}-${Math.random()}`
+        const text = write({ ...frame, id: before, trace })
+        line.send(text)
+        await line.settled(before + 1, frame.type, clock)
+        if (line.code !== undefined) {
+          // Too large for a frame, or the socket now speaks for an agent that was ended.
+          assert.ok(endings.has(line.code), `${frame.type} ended with ${line.code}`)
+          counts = census.counts()
+          return
+        }
+        const ack = line.acks.at(-1) as Received
+        assert.equal(ack.ref, before)
+        const after = census.counts()
+        if (ack.ok === false) {
+          refusals += 1
+          const problem = ack.data as unknown as Problem
+          checkProblem(problem, frame.type)
+          if (!leavesTrace.has(problem.code)) {
+            assert.equal(after, counts, `${frame.type} was refused with ${problem.code} and left something`)
+            assert.equal(census.logged(trace), 0, `${frame.type} was refused with ${problem.code} and logged something`)
+          }
+        }
+        counts = after
+      }),
+      parameters(3_000),
+    )
+    assert.ok(refusals > 100)
+    assert.deepEqual(server.failures, [])
+    assert.equal((await server.request('GET', '/health')).status, 200)
+    line.end()
+  },
+  { timeout },
+)
+
+test('lines: any sequence of frames, bytes and pieces ends in answers or a close code of the protocol', {
+  timeout,
+}, async (t) => {
+  const { server, world, clock } = await populate(t)
+  type Sent = { text?: string; bytes?: number[]; pieces?: string[]; answers: number }
+  const hello = (fields: object): Sent => ({ text: write({ type: 'agent:register', id: 'hello', data: fields }), answers: 1 })
+  const call = fc.oneof(
+    ...spoken
+      .filter(({ name }) => !['agents.terminate', 'agents.register', 'messages.ask'].includes(name))
+      .map((operation) =>
+        fc
+          .tuple(wrongInput(operation, world), fc.constantFrom<Json>(1, 'same', 0.5, -1))
+          .map(([data, id]): object => ({ type: operation.name, id, data })),
+      ),
+  )
+  const piece = fc.oneof(
+    { weight: 6, arbitrary: call.map((frame): Sent => ({ text: write(frame), answers: 1 })) },
+    {
+      weight: 2,
+      arbitrary: fc.array(call, { maxLength: 4 }).map((frames): Sent => ({ text: write(frames), answers: frames.length })),
+    },
+    {
+      weight: 2,
+      // Out of order, of nothing, of the future.
+      arbitrary: fc
+        .record({ ack: fc.integer({ min: 0, max: 1e9 }), credits: fc.integer({ min: 0, max: 10_000 }) }, { requiredKeys: [] })
+        .map((fields): Sent => ({ text: write({ type: 'flow', ...fields }), answers: 0 })),
+    },
+    {
+      weight: 1,
+      arbitrary: oddValue.map((value): Sent => ({ text: write({ type: 'flow', ack: value, credits: value }), answers: 0 })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        hello({ name: 'ada', credits: 5 }),
+        hello({ name: 'bob' }),
+        hello({ name: 'ada', last_seq: 1e9, credits: 0 }),
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: oddValue.map((value): Sent => ({ text: write({ type: 'agent:register', data: value }), answers: 0 })),
+    },
+    { weight: 1, arbitrary: oddValue.map((value): Sent => ({ text: write(value), answers: 0 })) },
+    {
+      weight: 1,
+      arbitrary: oddValue.map(
+        (value): Sent => ({ text: write({ type: value, id: value, key: value, trace: value }), answers: 0 }),
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom<Sent>(
+        { text: '{"type":"auth","data":{"token":"cad_a_b"}}', answers: 1 },
+        { text: '{"type":"ping"}', answers: 1 },
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: call.chain((frame) => fc.nat(60).map((cut): Sent => ({ text: write(frame).slice(0, cut), answers: 0 }))),
+    },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes): Sent => ({ bytes: [...bytes], answers: 0 })) },
+    {
+      weight: 1,
+      arbitrary: call.map(
+        (frame): Sent => ({
+          pieces: write(frame)
+            .slice(0, 5_000)
+            .split(/(?<=[:,])/),
+          answers: 0,
+        }),
+      ),
+    },
+    { weight: 1, arbitrary: fc.constant<Sent>({ text: '["\ud800"]', answers: 0 }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { minLength: 1, maxLength: 6 }), fc.boolean(), async (pieces, cutOff) => {
+      const line = await Line.open(server.port)
+      try {
+        for (const { text, bytes, pieces: parts } of pieces) {
+          if (text !== undefined) line.send(text)
+          else if (bytes) line.send(Buffer.from(bytes), { binary: true })
+          else for (const [index, part] of (parts ?? []).entries()) line.send(part, { fin: index === (parts?.length ?? 0) - 1 })
+        }
+        // Gone in the middle of it, or waiting for what was promised.
+        if (cutOff) return
+        await line.settled(
+          pieces.reduce((sum, { answers }) => sum + answers, 0),
+          'the line',
+          clock,
+        )
+        for (const { type, ok, data } of line.acks)
+          if (type === 'ack' && ok === false) checkProblem(data as unknown as Problem, 'a frame')
+        if (line.code !== undefined) assert.ok(endings.has(line.code), `it ended with ${line.code}`)
+      } finally {
+        line.end()
+      }
+    }),
+    parameters(800),
+  )
+  assert.deepEqual(server.failures, [])
+  const last = await Line.open(server.port)
+  last.send('{"type":"system.whoami","id":1}')
+  await last.settled(1, 'the last line', clock)
+  assert.equal(last.acks[0]?.ok, true)
+  last.end()
+})
+
+verifies(
+  'MSG-25',
+  'requests: every route with anything wrong is answered with a problem, and nothing of a refused one is stored',
+  async (t) => {
+    const { server, world, census, clock } = await populate(t)
+    const broken = fc.constantFrom('', '{', '{"a":', '[]', 'null', '7', '"text"', '{"a":1}}', '\u0000', '[[[[')
+    const types = fc.constantFrom('application/json', 'application/json; charset=latin1', 'text/plain', 'application/xml', '')
+    const anyRequest = fc.oneof(
+      ...allOperations
+        .filter(({ body }) => body !== 'upload')
+        .flatMap((operation) =>
+          (operation.routes ?? []).map((route) =>
+            fc.record({
+              method: fc.constant(route.method),
+              path: fc.constant(route.path),
+              input: wrongInput(operation, world),
+              // A body without its short wait would wait for as long as is usual.
+              raw: waits(operation)
+                ? fc.constant(undefined)
+                : fc.option(fc.record({ body: broken, type: types }), { nil: undefined, freq: 8 }),
+              key: fc.option(fc.constantFrom('k1', '"k2"', '\u00e9', 'x'.repeat(300)), { nil: undefined, freq: 2 }),
+            }),
+          ),
+        ),
+    )
+    let counts = census.counts()
+    let refusals = 0
+    let requests = 0
+    await fc.assert(
+      fc.asyncProperty(anyRequest, async ({ method, path, input, raw, key }) => {
+        const { url, rest } = address(path, input)
+        const inQuery = method === 'GET' || method === 'DELETE'
+        const query = inQuery && !Array.isArray(rest) && rest !== null && typeof rest === 'object' ? `?${queryOf(rest)}` : ''
+        // Longer heads are the HTTP server's own business.
+        if (url.length + query.length > 8_000) return
+        const body = inQuery ? undefined : (raw?.body ?? write(rest))
+        const trace = `00-${(requests += 1).toString(16).padStart(32, '0')}-00000000000000ff-01`
+        let isDone = false
+        const asking = server
+          .request<Problem>(method, `/api/v1${url}${query}`, body, {
+            headers: {
+              traceparent: trace,
+              ...(raw && body !== undefined && { 'content-type': raw.type }),
+              ...(key !== undefined && { 'idempotency-key': key }),
+            },
+          })
+          .finally(() => (isDone = true))
+        while (!isDone) {
+          await Promise.race([asking, new Promise((done) => setTimeout(done, patienceMs))])
+          if (!isDone) await clock.advance(10)
+        }
+        const answer = await asking
+        const what = `${method} ${path}`
+        const after = census.counts()
+        if (answer.status >= 400) {
+          refusals += 1
+          assert.match(
+            String(answer.headers['content-type']),
+            /application\/problem\+json/,
+            `${what}: ${answer.status} ${answer.text.slice(0, 200)}`,
+          )
+          checkProblem(answer.body, what)
+          assert.equal(answer.status, answer.body.status)
+          if (!leavesTrace.has(answer.body.code)) {
+            assert.equal(after, counts, `${what} was refused with ${answer.body.code} and left something`)
+            assert.equal(census.logged(trace), 0, `${what} was refused with ${answer.body.code} and logged something`)
+          }
+        }
+        counts = after
+      }),
+      parameters(2_500),
+    )
+    assert.ok(refusals > 100)
+    assert.deepEqual(server.failures, [])
+  },
+  { timeout },
+)
+
+/** The path with its parameters filled in from the input, and what is left of that. */
+function address(path: string, input: Json): { url: string; rest: Json } {
+  const rest: Json = input !== null && typeof input === 'object' && !Array.isArray(input) ? { ...input } : input
+  const url = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const value = rest !== null && typeof rest === 'object' && !Array.isArray(rest) ? rest[name] : undefined
+    if (rest !== null && typeof rest === 'object' && !Array.isArray(rest)) delete rest[name]
+    const text = typeof value === 'string' ? value : JSON.stringify(value ?? 'x')
+    return encodeURIComponent(text.toWellFormed())
+  })
+  return { url, rest }
+}
+
+const queryOf = (fields: Record<string, Json>): string =>
+  Object.entries(fields)
+    .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)] as const)
+    .map(([name, value]) => `${encodeURIComponent(name.toWellFormed())}=${encodeURIComponent(value.toWellFormed())}`)
+    .join('&')

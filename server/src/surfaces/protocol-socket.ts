@@ -1,0 +1,56 @@
+/** A socket that ends with the codes of `cadre.v1`, and knows whom to tell, so that ten thousand of them share their listeners. */
+import { closeCodes } from '@cadre/contract'
+import { WebSocket } from 'ws'
+
+/** What a connection hears of its socket. */
+export interface Hearing {
+  heard(bytes: Buffer, binary: boolean): void
+  /** The client answered a ping. */
+  alive(): void
+  /** The line is gone; said once. */
+  ended(): void
+}
+
+/** What the transport itself refuses: unreadable framing, text that is no UTF-8, a message over every limit. */
+const own = new Map<number, number>([
+  [1002, closeCodes.bad_frame],
+  [1003, closeCodes.bad_frame],
+  [1007, closeCodes.bad_frame],
+  [1009, closeCodes.too_large],
+])
+
+export class ProtocolSocket extends WebSocket {
+  #hearing: Hearing | undefined
+
+  attend(hearing: Hearing): void {
+    this.#hearing = hearing
+    this.on('message', ProtocolSocket.#onMessage)
+    this.on('pong', ProtocolSocket.#onPong)
+    this.on('error', ProtocolSocket.#onError)
+    this.on('close', ProtocolSocket.#onClose)
+  }
+
+  override close(code?: number, reason?: string | Buffer): void {
+    if (code === undefined) super.close()
+    else super.close(own.get(code) ?? code, reason)
+  }
+
+  static #onMessage(this: WebSocket, bytes: Buffer, binary: boolean): void {
+    ;(this as ProtocolSocket).#hearing?.heard(bytes, binary)
+  }
+
+  static #onPong(this: WebSocket): void {
+    ;(this as ProtocolSocket).#hearing?.alive()
+  }
+
+  static #onError(this: WebSocket): void {
+    this.terminate()
+  }
+
+  static #onClose(this: WebSocket): void {
+    const self = this as ProtocolSocket
+    const hearing = self.#hearing
+    self.#hearing = undefined
+    hearing?.ended()
+  }
+}

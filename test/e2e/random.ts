@@ -1,0 +1,8 @@
+/** A fixed sequence of numbers below 1 for each seed. */
+export function makeRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
