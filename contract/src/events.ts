@@ -165,7 +165,7 @@ export const consumerOperations = {
     summary: 'Read what comes after the place of a group',
     description:
       'At least once: until the cursor of an answer is committed, the same entries come again. Members share the partitions of a group, each partition read by one of them; a member counts as gone 30 s after it read last, and who gives no name is one member. A partition changes hands only between two reads of its owner.',
-    permission: 'events:read',
+    permission: 'events:write',
     routes: [{ method: 'GET', path: '/consumers/{group}/entries' }],
     idempotent: true,
     destructive: false,

@@ -15,6 +15,7 @@ import { routingEvents, routingOperations } from './routing.ts'
 import { systemEvents, systemOperations } from './system.ts'
 import { taskEvents, taskOperations } from './tasks.ts'
 import { toolEvents, toolOperations } from './tools.ts'
+import { trafficOperations } from './traffic.ts'
 
 export * from './agents.ts'
 export * from './artifacts.ts'
@@ -35,6 +36,7 @@ export * from './routing.ts'
 export * from './system.ts'
 export * from './tasks.ts'
 export * from './tools.ts'
+export * from './traffic.ts'
 export * from './values.ts'
 
 const groups = {
@@ -43,6 +45,7 @@ const groups = {
   ...prefixed(receiptOperations),
   ...prefixed(routingOperations),
   ...prefixed(brakeOperations),
+  ...prefixed(trafficOperations),
   ...prefixed(taskOperations),
   ...prefixed(memoryOperations),
   ...prefixed(knowledgeOperations),

@@ -1,5 +1,5 @@
 /** Composition root: config -> drivers -> features -> surfaces. Everything started is closed in reverse order. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -446,7 +446,12 @@ function serverSecret(folder: string): Secret {
   } catch (error) {
     if ((error as { code?: string }).code !== 'ENOENT') throw error
     const fresh = newServerSecret()
-    writeFileSync(path, `${fresh}\n`, { mode: 0o600, flag: 'wx' })
+    // Whole and on disk before the first token is made with it: after a power loss a file that is cut short, or none, refuses them all.
+    writeFileSync(`${path}.new`, `${fresh}\n`, { mode: 0o600, flush: true })
+    renameSync(`${path}.new`, path)
+    const directory = openSync(folder, 'r')
+    fsyncSync(directory)
+    closeSync(directory)
     return new Secret(fresh)
   }
 }

@@ -3,6 +3,7 @@ import type { Assignment, Delivery, InputOf, OutputOf } from '@cadre/contract'
 import { connect } from './connect.ts'
 import type { Hub } from './hub.ts'
 import type { ConnectOptions } from './options.ts'
+import type { Sent } from './receipts.ts'
 import type { TaskContext } from './work.ts'
 
 export class AgentClient {
@@ -34,7 +35,7 @@ export class AgentClient {
   }
 
   /** To one agent or a list of them; to everyone without recipients. */
-  sendMessage(content: unknown, recipients?: string | readonly string[]): Promise<OutputOf<'messages.send'>> {
+  sendMessage(content: unknown, recipients?: string | readonly string[]): Promise<Sent> {
     return recipients === undefined ? this.hub.broadcast(content) : this.hub.send(recipients, content)
   }
 

@@ -250,7 +250,7 @@ export class DurableOutbox implements Outbox {
     }
     if (this.#outside.length === 0 && this.#hasRoom(entry.size)) return this.#admit(entry)
     // Those who wait cost memory too.
-    if (this.#whenFull === 'wait' && this.#outside.length < this.#maxCalls) this.#outside.push(entry)
+    if (this.#whenFull === 'wait' && this.#outside.length < usualCalls) this.#outside.push(entry)
     else this.#fail(entry, outboxFull(this.#entries.size, this.#bytes))
   }
 

@@ -17,6 +17,9 @@ const usualAnswerTime = 30_000
 /** The server's own deadline answers first; ours is for a server that does not. */
 const answerMargin = 5_000
 
+/** The sender knows what it sent; the answer need not carry it back. */
+const minimal = { return: 'minimal' } as const
+
 /** Content is any JSON, or bytes as a whole: a Uint8Array, another view or an ArrayBuffer, which arrive as a Uint8Array. */
 export interface Messages {
   /** To one agent or several, by id or name. Resolves once stored by the server, also when that has to wait for a connection. */
@@ -37,10 +40,11 @@ export function makeMessages(call: Call, now: () => number): Messages {
     parts[0].onAnswer = onAnswer
     return parts
   }
-  return {
+  // The type of an answer follows what was asked for; see `return` in the contract.
+  const messages: { [K in keyof Messages]: (...of: Parameters<Messages[K]>) => Promise<unknown> } = {
     send(to, content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.send', { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content) }, options)
+      return call('messages.send', { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content), ...minimal }, options)
     },
     async ask(to, content, given = {}) {
       const [options, fields] = splitOptions(given)
@@ -51,15 +55,16 @@ export function makeMessages(call: Call, now: () => number): Messages {
     },
     reply(to, content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.reply', { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content) }, options)
+      return call('messages.reply', { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content), ...minimal }, options)
     },
     broadcast(content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.send', { ...fields, broadcast: true, content: pack(content) }, options)
+      return call('messages.send', { ...fields, broadcast: true, content: pack(content), ...minimal }, options)
     },
     publish(topic, content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.publish', { ...fields, topic, content: pack(content) }, options)
+      return call('messages.publish', { ...fields, topic, content: pack(content), ...minimal }, options)
     },
-  } as Messages
+  }
+  return messages as Messages
 }

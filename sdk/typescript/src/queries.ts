@@ -5,7 +5,7 @@
 const verbs = new Set(
   (
     'get list read query search status info history wait receipt inbox settings topics subscriptions calls chunks collections ' +
-    'dead_letters download health metrics connections whoami unwatch'
+    'dead_letters download health metrics connections whoami unwatch counts'
   ).split(' '),
 )
 

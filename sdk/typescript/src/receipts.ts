@@ -1,12 +1,12 @@
 /** What became of a message, asked of the server by the answer that its sending got. */
-import type { OutputOf } from '@cadre/contract'
+import type { OutputOf, SentMinimal } from '@cadre/contract'
 import type { Call, CallOptions } from './calls.ts'
 import { CadreClientError } from './errors.ts'
 
 export type Receipt = OutputOf<'messages.wait'>
 
 /** A stored message. The two methods do not show in its JSON, its keys or comparisons. */
-export type Sent = OutputOf<'messages.send'> & {
+export type Sent = SentMinimal & {
   /**
    * Resolves once every recipient took it, whatever they did with it then. Rejects with `message_dead`, `expired` or `unroutable` when
    * that can no longer happen, with `timeout` after `timeout` milliseconds (30 s unless given); `parameters` then hold the receipt.

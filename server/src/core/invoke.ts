@@ -74,6 +74,9 @@ export function makeDoor(parts: DoorParts, handlers: () => Handlers): Door {
       const output = await handler(new CallContext(name, call, input, parts), input)
       return parts.validateOutput ? (declared.output.parse(output) as OutputOf<N>) : output
     } catch (error) {
+      // Whoever asked has gone, and the work has ended with it: no failure of ours.
+      if (call.signal?.aborted && (error as { name?: string } | null)?.name === 'AbortError')
+        throw new CadreError('cancelled', { entity: 'call', id: name }, { cause: error })
       if (error instanceof CadreError && (error.code === 'forbidden' || error.code === 'sender_mismatch'))
         await audit(name, call, error)
       throw error

@@ -68,7 +68,7 @@ test('every frame that a client may send is in it, with an answer of its own', (
 test('every frame that the server sends, every event by its topic, and every close code are in it', () => {
   const sent = new Set(travelling('send').flatMap(typesOf))
   for (const frame of [...Object.keys(pushes), 'pong']) assert.ok(sent.has(frame), `${frame} is missing`)
-  for (const event of Object.values(events) as EventSpec[]) {
+  for (const event of Object.values<EventSpec>(events)) {
     assert.ok(document.channels[event.topic]?.messages[event.name], `${event.name} is missing in ${event.topic}`)
     if (event.frame !== undefined) assert.ok(sent.has(event.frame), `${event.frame} is missing`)
   }
@@ -118,7 +118,7 @@ test('what travels in both directions is as it says', async (t) => {
     const ack = await socket.take((received) => received.type === 'ack' && received.ref === frame.id, `the answer to ${type}`)
     conforms(ack, [outcome === 'ack' ? `${key}.ack` : 'refused'], `the answer to ${type}`)
     seen.add(type)
-    return ack.data as Record<string, unknown>
+    return ack.data
   }
   const heard = (socket: Socket) => {
     for (const frame of socket.frames) {

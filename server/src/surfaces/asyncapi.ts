@@ -95,7 +95,7 @@ export function asyncapi(version: string): object {
     correlationId: { location: '$message.payload#/ref' },
     payload: acknowledgement(false, schemaRef('Problem')),
   })
-  for (const operation of Object.values(operations) as Operation[]) {
+  for (const operation of Object.values<Operation>(operations)) {
     const frames = [operation.name, ...(operation.frames ?? [])].filter((frame) => frame !== 'agent:register')
     const [input, output] = [shape(operation.input, 'input'), shape(operation.output, 'output')]
     asked(operation.name, frames, operation.summary, withAliases(input, operation.aliases), output, operation.description)
@@ -158,7 +158,7 @@ export function asyncapi(version: string): object {
   }
 
   const entry = shape(logEntry, 'output')
-  for (const event of Object.values(events) as EventSpec[]) {
+  for (const event of Object.values<EventSpec>(events)) {
     const { name, summary, topic, schema_version, data } = event
     schemas[`${name}.entry`] = shape(data, 'output')
     told(topic, name, summary, {

@@ -151,7 +151,8 @@ test('the list of connections comes in pages, and is not for agents', async (t) 
     seen.push(...page.items.map(({ name }) => name))
     cursor = page.next
   }
-  assert.deepEqual(seen.toSorted(), ['a0', 'a1', 'a2', 'a3', 'a4', null].toSorted())
+  assert.equal(seen.length, 6)
+  assert.deepEqual(new Set(seen), new Set(['a0', 'a1', 'a2', 'a3', 'a4', null]))
   await assert.rejects(
     sockets[0]?.call('system.connections', {}) as Promise<unknown>,
     (error) => error instanceof Refused && error.status === 403,
@@ -202,7 +203,7 @@ test('an upgrade that is refused is answered with a problem object', async (t) =
   assert.deepEqual([answer.status, answer.body.code], [404, 'route_not_found'])
 })
 
-test('4500: the connection itself fails; the failure is logged, the others go on', async (t) => {
+test('4500: the connection itself fails; the failure is logged, the others go on', async () => {
   const http = createServer().listen(0, '127.0.0.1')
   await once(http, 'listening')
   const failures: string[] = []

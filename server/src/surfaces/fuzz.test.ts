@@ -212,7 +212,7 @@ verifies(
         }
         counts = after
       }),
-      parameters(3_000),
+      parameters(1_500),
     )
     assert.ok(refusals > 100)
     assert.deepEqual(server.failures, [])
@@ -321,7 +321,7 @@ test('lines: any sequence of frames, bytes and pieces ends in answers or a close
         line.end()
       }
     }),
-    parameters(800),
+    parameters(500),
   )
   assert.deepEqual(server.failures, [])
   const last = await Line.open(server.port)
@@ -401,7 +401,7 @@ verifies(
         }
         counts = after
       }),
-      parameters(2_500),
+      parameters(1_000),
     )
     assert.ok(refusals > 100)
     assert.deepEqual(server.failures, [])

@@ -96,3 +96,17 @@ test('a revoked key ends the connections that came with it', async (t) => {
   const { code } = await socket.closed
   assert.equal(code, 4401)
 })
+
+test('a client that goes away while a model writes for it is no failure of ours', async (t) => {
+  const server = await serveFor(t)
+  const messages = [{ role: 'user', content: 'Write a long report about bridges.' }]
+  for (let round = 0; round < 5; round++) {
+    const socket = await server.socket()
+    for (let id = 0; id < 20; id++) socket.send({ type: 'models.generate', id, data: { messages } })
+    await socket.take((frame) => frame.type === 'stream:delta', 'the first part')
+    socket.terminate()
+    await socket.closed
+  }
+  await server.call('POST', '/models/generate', { messages })
+  assert.deepEqual(server.failures, [])
+})

@@ -20,37 +20,36 @@ const own = new Map<number, number>([
 ])
 
 export class ProtocolSocket extends WebSocket {
-  #hearing: Hearing | undefined
+  hearing: Hearing | undefined = undefined
 
   attend(hearing: Hearing): void {
-    this.#hearing = hearing
-    this.on('message', ProtocolSocket.#onMessage)
-    this.on('pong', ProtocolSocket.#onPong)
-    this.on('error', ProtocolSocket.#onError)
-    this.on('close', ProtocolSocket.#onClose)
+    this.hearing = hearing
+    this.on('message', onMessage)
+    this.on('pong', onPong)
+    this.on('error', onError)
+    this.on('close', onClose)
   }
 
   override close(code?: number, reason?: string | Buffer): void {
     if (code === undefined) super.close()
     else super.close(own.get(code) ?? code, reason)
   }
+}
 
-  static #onMessage(this: WebSocket, bytes: Buffer, binary: boolean): void {
-    ;(this as ProtocolSocket).#hearing?.heard(bytes, binary)
-  }
+function onMessage(this: WebSocket, bytes: Buffer, binary: boolean): void {
+  ;(this as ProtocolSocket).hearing?.heard(bytes, binary)
+}
 
-  static #onPong(this: WebSocket): void {
-    ;(this as ProtocolSocket).#hearing?.alive()
-  }
+function onPong(this: WebSocket): void {
+  ;(this as ProtocolSocket).hearing?.alive()
+}
 
-  static #onError(this: WebSocket): void {
-    this.terminate()
-  }
+function onError(this: WebSocket): void {
+  this.terminate()
+}
 
-  static #onClose(this: WebSocket): void {
-    const self = this as ProtocolSocket
-    const hearing = self.#hearing
-    self.#hearing = undefined
-    hearing?.ended()
-  }
+function onClose(this: WebSocket): void {
+  const { hearing } = this as ProtocolSocket
+  ;(this as ProtocolSocket).hearing = undefined
+  hearing?.ended()
 }

@@ -37,10 +37,16 @@ class Follower {
     const blocks = this.#text.split('\n\n')
     this.#text = blocks.pop() as string
     for (const block of blocks) {
-      const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]))
+      const fields = new Map(
+        block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      )
       if (fields.has('')) this.comments += 1
       if (fields.has('data'))
-        this.told.push({ id: fields.get('id'), event: fields.get('event') ?? 'message', data: JSON.parse(fields.get('data') as string) })
+        this.told.push({
+          id: fields.get('id'),
+          event: fields.get('event') ?? 'message',
+          data: JSON.parse(fields.get('data') as string),
+        })
     }
     this.#wake()
   }
@@ -76,7 +82,13 @@ class Follower {
 function follow(t: TestContext, server: TestServer, query = '', headers: Record<string, string> = {}): Promise<Follower> {
   return new Promise((resolve, reject) => {
     const path = `/api/v1/events/stream?${query}`
-    const outgoing = request({ host: '127.0.0.1', port: server.port, path, headers: { accept: 'text/event-stream', ...headers }, agent: false })
+    const outgoing = request({
+      host: '127.0.0.1',
+      port: server.port,
+      path,
+      headers: { accept: 'text/event-stream', ...headers },
+      agent: false,
+    })
     t.after(() => outgoing.destroy())
     outgoing.on('error', reject)
     outgoing.on('response', (incoming) => {
@@ -129,7 +141,10 @@ verifies('API-30', 'a client follows the log over server-sent events, and after 
     seen.map(({ id, event, data }) => [id, event, data]),
     items.map((entry) => [String(entry.seq), 'memory.updated', entry]),
   )
-  assert.deepEqual(items.map(({ subject }) => subject), ['a', 'b', 'c', 'd', 'e'])
+  assert.deepEqual(
+    items.map(({ subject }) => subject),
+    ['a', 'b', 'c', 'd', 'e'],
+  )
 })
 
 test('without a position a stream begins now, and its first id is a position to come back to', async (t) => {
@@ -225,7 +240,10 @@ test('who does not read is cut off in the end, told so, and has lost nothing', a
     ids.push(...again.told.splice(0).map(({ id }) => Number(id)))
   }
   const { items } = await server.call<{ items: LogEntry[] }>('GET', '/events?types=memory.updated&limit=4')
-  assert.deepEqual(ids.slice(0, items.length), items.map(({ seq }) => seq))
+  assert.deepEqual(
+    ids.slice(0, items.length),
+    items.map(({ seq }) => seq),
+  )
   assert.equal(new Set(ids).size, count)
 })
 

@@ -20,6 +20,7 @@ export const nounSummaries: Readonly<Record<string, string>> = {
   models: 'The configured language model',
   system: 'The server itself',
   events: 'The log of everything that happened',
+  consumers: 'Groups that read the log at their own pace',
   keys: 'API keys',
 }
 

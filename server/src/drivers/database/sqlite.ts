@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { CadreError } from '@cadre/contract'
+import { Checkpointing } from './checkpointing.ts'
 import type { Database, Dialect, Row, Tx } from './port.ts'
 import { type Sql, type SqlValue, sql } from './sql.ts'
 import { WalSync } from './wal-sync.ts'
@@ -34,7 +35,7 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   // 60 simulated power losses took a third of the acknowledged writes; with it, as with FULL, none.
   writer.exec('pragma synchronous = normal')
   writer.exec(
-    'pragma foreign_keys = on; pragma busy_timeout = 5000; pragma cache_size = -16000; pragma wal_autocheckpoint = 4000',
+    'pragma foreign_keys = on; pragma busy_timeout = 5000; pragma cache_size = -16000; pragma wal_autocheckpoint = 0',
   )
   // A reader of its own: a statement on the writer while a transaction is open would join it and be rolled back with it.
   const reader = inMemory ? undefined : new Connection(path, false)
@@ -42,6 +43,14 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
 
   if (!inMemory) writer.exec('begin immediate; commit')
   const sync = inMemory ? undefined : new WalSync(`${path}-wal`)
+  const finishCheckpoint = () => {
+    try {
+      if (!writer.inTransaction) writer.exec('pragma wal_checkpoint(passive)')
+    } catch (error) {
+      report(error)
+    }
+  }
+  const checkpointing = inMemory ? undefined : new Checkpointing(path, finishCheckpoint, report)
 
   const queue: Member[] = []
   let scheduled = false
@@ -79,6 +88,7 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
       else conclude(callbacks, settled)
     }
     const rows = group.reduce((sum, member) => sum + member.rows, 0)
+    checkpointing?.committed(rows)
     if (sync) sync.add(rows, told)
     else told(undefined)
   }
@@ -166,6 +176,7 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   async function finish(): Promise<void> {
     while (running || queue.length > 0) await (running ?? new Promise((done) => setImmediate(done)))
     await sync?.settled()
+    await checkpointing?.close()
     sync?.close()
     reader?.close()
     writer.close()

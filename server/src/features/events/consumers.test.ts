@@ -160,6 +160,14 @@ test('members share the partitions, and an entry is with one of them at a time',
   assert.deepEqual(all.items, a.items)
 })
 
+test('a group has room for so many members', async (t) => {
+  const server = await serveFor(t)
+  await create(server, 'g', ['agent.state'])
+  for (let index = 0; index < 32; index++) await read(server, 'g', `member=m${index}`)
+  await assert.rejects(read(server, 'g', 'member=more'), refused(409, 'conflict'))
+  await read(server, 'g', 'member=m0')
+})
+
 test('places survive a restart', async () => {
   const folder = temporaryFolder()
   const config = { data: folder.path }
@@ -181,49 +189,58 @@ test('places survive a restart', async () => {
   }
 })
 
-verifies('MSG-20', 'a metrics group that does not keep up holds up no worker, and each group has its own lag in /metrics', async (t) => {
-  const server = await serveFor(t)
-  const layout: [string, EventTopic[]][] = [
-    ['scheduler', ['agent.lifecycle']],
-    ['coordinator', ['agent.lifecycle', 'agent.state']],
-    ['workers', ['agent.tasks', 'agent.communication']],
-    ['metrics', ['agent.state']],
-  ]
-  for (const [group, topics] of layout) await create(server, group, topics, 'end')
-  const ada = await server.plain('ada')
-  await server.plain('bob')
-  for (let index = 0; index < 5; index++) {
-    await write(server, 'k', index)
-    await server.call('POST', '/tasks', { title: String(index) })
-    // Metrics has read and never commits; the workers are told at once all the same.
-    assert.ok((await read(server, 'metrics')).items.length > 0)
-    await ada.call('message:send', { to: 'bob', content: index })
-    const { items, cursor } = await read(server, 'workers', 'wait_ms=5000')
-    assert.deepEqual(new Set(items.map(({ topic }) => topic)), new Set(['agent.tasks', 'agent.communication']))
-    await commit(server, 'workers', cursor)
-  }
-  const { items: lifecycle, cursor } = await read(server, 'scheduler')
-  assert.ok(lifecycle.length > 0)
-  await commit(server, 'scheduler', cursor)
-  const { text } = await server.request('GET', '/metrics')
-  const lag = Object.fromEntries([...text.matchAll(/^cadre_consumer_lag\{group="(\w+)",topic="([\w.]+)"\} (\d+)$/gm)].map(([, group, topic, count]) => [`${group} ${topic}`, Number(count)]))
-  // Two agents joined and five writes; two were registered.
-  assert.deepEqual(lag, {
-    'scheduler agent.lifecycle': 0,
-    'coordinator agent.lifecycle': lifecycle.length,
-    'coordinator agent.state': 7,
-    'workers agent.tasks': 0,
-    'workers agent.communication': 0,
-    'metrics agent.state': 7,
-  })
-  const { consumers } = await server.call<Metrics>('GET', '/api/v1/metrics')
-  assert.deepEqual(consumers.find(({ group }) => group === 'metrics')?.lag, { 'agent.state': 7 })
-  const { items } = await server.call<OutputOf<'events.topics'>>('GET', '/events/topics')
-  assert.deepEqual(items.find(({ name }) => name === 'agent.state')?.groups, [
-    { group: 'coordinator', lag: 7 },
-    { group: 'metrics', lag: 7 },
-  ])
-})
+verifies(
+  'MSG-20',
+  'a metrics group that does not keep up holds up no worker, and each group has its own lag in /metrics',
+  async (t) => {
+    const server = await serveFor(t)
+    const layout: [string, EventTopic[]][] = [
+      ['scheduler', ['agent.lifecycle']],
+      ['coordinator', ['agent.lifecycle', 'agent.state']],
+      ['workers', ['agent.tasks', 'agent.communication']],
+      ['metrics', ['agent.state']],
+    ]
+    for (const [group, topics] of layout) await create(server, group, topics, 'end')
+    const ada = await server.plain('ada')
+    await server.plain('bob')
+    for (let index = 0; index < 5; index++) {
+      await write(server, 'k', index)
+      await server.call('POST', '/tasks', { title: String(index) })
+      // Metrics has read and never commits; the workers are told at once all the same.
+      assert.ok((await read(server, 'metrics')).items.length > 0)
+      await ada.call('message:send', { to: 'bob', content: index })
+      const { items, cursor } = await read(server, 'workers', 'wait_ms=5000')
+      assert.deepEqual(new Set(items.map(({ topic }) => topic)), new Set(['agent.tasks', 'agent.communication']))
+      await commit(server, 'workers', cursor)
+    }
+    const { items: lifecycle, cursor } = await read(server, 'scheduler')
+    assert.ok(lifecycle.length > 0)
+    await commit(server, 'scheduler', cursor)
+    const { text } = await server.request('GET', '/metrics')
+    const lag = Object.fromEntries(
+      [...text.matchAll(/^cadre_consumer_lag\{group="(\w+)",topic="([\w.]+)"\} (\d+)$/gm)].map(([, group, topic, count]) => [
+        `${group} ${topic}`,
+        Number(count),
+      ]),
+    )
+    // Two agents joined and five writes; two were registered.
+    assert.deepEqual(lag, {
+      'scheduler agent.lifecycle': 0,
+      'coordinator agent.lifecycle': lifecycle.length,
+      'coordinator agent.state': 7,
+      'workers agent.tasks': 0,
+      'workers agent.communication': 0,
+      'metrics agent.state': 7,
+    })
+    const { consumers } = await server.call<Metrics>('GET', '/api/v1/metrics')
+    assert.deepEqual(consumers.find(({ group }) => group === 'metrics')?.lag, { 'agent.state': 7 })
+    const { items } = await server.call<OutputOf<'events.topics'>>('GET', '/events/topics')
+    assert.deepEqual(items.find(({ name }) => name === 'agent.state')?.groups, [
+      { group: 'coordinator', lag: 7 },
+      { group: 'metrics', lag: 7 },
+    ])
+  },
+)
 
 test('whatever groups read and commit in whatever order, each sees every entry, and those of a key in the order of the log', async (t) => {
   const step = fc.oneof(
@@ -273,7 +290,12 @@ test('whatever groups read and commit in whatever order, each sees every entry, 
       await clock.advance(31_000)
       for (const group of groups) {
         while ((await take(group, 'last', 7, true)) > 0);
-        assert.deepEqual([...(done.get(group) as Map<string, LogEntry>).values()].toSorted((a, b) => a.seq - b.seq).map(({ subject }) => subject), written)
+        assert.deepEqual(
+          [...(done.get(group) as Map<string, LogEntry>).values()]
+            .toSorted((a, b) => a.seq - b.seq)
+            .map(({ subject }) => subject),
+          written,
+        )
         assert.equal((await view(server, group)).lag['agent.state'], 0)
         await server.call('DELETE', `/consumers/${group}`)
       }
@@ -281,4 +303,3 @@ test('whatever groups read and commit in whatever order, each sees every entry, 
     { numRuns: 25, seed: 20 },
   )
 })
-

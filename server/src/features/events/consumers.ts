@@ -11,7 +11,7 @@ import {
 import { type Clock, iso } from '../../core/clock.ts'
 import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
-import type { EventLog } from '../../core/events.ts'
+import type { Entry, EventLog } from '../../core/events.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { topicOf } from '../../core/partitions.ts'
 import type { Database } from '../../drivers/database/port.ts'
@@ -67,14 +67,13 @@ export async function makeConsumers(parts: ConsumerParts): Promise<Consumers> {
     ofTenant(row.tenant).set(row.name, new Group(row, cursors))
   }
   const unsubscribe = log.subscribe((entries) => {
-    const told = new Map<number, Set<EventTopic>>()
-    for (const { seq, tenant, type } of entries) {
-      if (seq === 0 || !groups.has(tenant)) continue
-      const topics = told.get(tenant) ?? new Set<EventTopic>()
-      told.set(tenant, topics.add(topicOf(type)))
+    for (const [tenant, found] of groups) {
+      for (const group of found.values()) {
+        if (!group.isAwaited) continue
+        const hasNews = ({ seq, tenant: of, type }: Entry) => seq > 0 && of === tenant && group.topics.includes(topicOf(type))
+        if (entries.some(hasNews)) group.wake()
+      }
     }
-    for (const [tenant, topics] of told)
-      for (const group of ofTenant(tenant).values()) if (group.topics.some((topic) => topics.has(topic))) group.wake()
   })
 
   function required(context: Context, name: string): Group {

@@ -5,7 +5,7 @@
  *
  * Who reads what is kept in memory: it decides who is handed an entry, never whether, since places only move by commits.
  */
-import { type EventTopic, type LogEntry, eventTopics } from '@cadre/contract'
+import { CadreError, type EventTopic, type LogEntry, eventTopics } from '@cadre/contract'
 import type { CursorRow, GroupRow } from './store.ts'
 
 export interface Slot {
@@ -18,6 +18,8 @@ export interface Slot {
 
 /** How long a member counts as there after it read. */
 const memberMs = 30_000
+/** More could not all have a partition: the six topics have 17. */
+const maxMembers = 32
 
 interface Member {
   until: number
@@ -45,6 +47,11 @@ export class Group {
     })
   }
 
+  /** Somebody waits for an entry. */
+  get isAwaited(): boolean {
+    return this.#waiting.size > 0
+  }
+
   get members(): string[] {
     return [...this.#members.keys()].toSorted()
   }
@@ -58,6 +65,10 @@ export class Group {
     const member = this.#members.get(name)
     if (member) member.until = now + memberMs
     else {
+      if (this.#members.size >= maxMembers)
+        throw new CadreError('conflict', {
+          reason: `The group ${this.row.name} has ${maxMembers} members already; read under the name of one that is gone.`,
+        })
       this.#members.set(name, { until: now + memberMs, waiting: 0 })
       changed = true
     }

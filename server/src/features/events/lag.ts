@@ -34,8 +34,12 @@ export function makeLag({ database, log, reader }: { database: Database; log: Ev
       const clear = group.slots.filter((slot) => slot.topic === topic).map((slot) => slot.clear)
       return { topic, low: Math.min(...clear), high: Math.max(...clear) }
     })
+    // Topics that are read to the same place are counted in one walk.
+    const walks = new Map<number, Promise<Map<string, number>>>()
     for (const { topic, low, high } of places) {
-      lag[topic] = inTopic(await countLog(database, tenant, high, through), topic)
+      const walk = walks.get(high) ?? countLog(database, tenant, high, through)
+      walks.set(high, walk)
+      lag[topic] = inTopic(await walk, topic)
       // Members do not commit at the same pace: what lies between is counted by partition, which is not a column.
       for (let after = low; after < high; ) {
         const page = await reader.read(tenant, after, { topics: [topic] }, pageSize)

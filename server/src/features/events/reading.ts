@@ -82,7 +82,10 @@ export function makeLogReader(parts: ReadingParts): LogReader {
       const key = `${tenant}/${after}/${head}/${limit}/${types?.join()}`
       if (key !== lastKey) {
         lastKey = key
-        last = readLog(database, { tenant, after, upTo: head, types, limit }).then(({ rows, through }) => ({ entries: rows.map(viewRow), through }))
+        last = readLog(database, { tenant, after, upTo: head, types, limit }).then(({ rows, through }) => ({
+          entries: rows.map(viewRow),
+          through,
+        }))
       }
       return last as never
     },

@@ -21,7 +21,12 @@ async function openLong(t: TestContext) {
   const actor = await (await Directory.open(database, clock)).ensure(1, 'system', 'cadre', 'sys_1')
   const append = (type: string, count: number) =>
     database.transaction((tx) =>
-      log.append(tx, actor, null, Array.from({ length: count }, (): NewEntry => ({ type, subject: 's', data: null }))),
+      log.append(
+        tx,
+        actor,
+        null,
+        Array.from({ length: count }, (): NewEntry => ({ type, subject: 's', data: null })),
+      ),
     )
   const first = await append('rare', 1)
   for (let at = 0; at < many; at += 1_000) {
@@ -45,10 +50,16 @@ test('a rare type is found across a long stretch of others, in pages, while othe
   assert.deepEqual([whole.rows.map(({ seq }) => seq), whole.through], [[first, last], log.head])
   assert.ok(turns > 0, 'the event loop went round')
   const page = await readLog(database, { ...query, limit: 1 })
-  assert.deepEqual(page.rows.map(({ seq }) => seq), [first])
+  assert.deepEqual(
+    page.rows.map(({ seq }) => seq),
+    [first],
+  )
   assert.ok(page.through >= first && page.through < last)
   const rest = await readLog(database, { ...query, after: page.through })
-  assert.deepEqual(rest.rows.map(({ seq }) => seq), [last])
+  assert.deepEqual(
+    rest.rows.map(({ seq }) => seq),
+    [last],
+  )
   const none = await readLog(database, { ...query, types: ['none'] })
   assert.deepEqual([none.rows.length, none.through], [0, log.head])
   assert.deepEqual(await readLog(database, { ...query, tenant: 2 }), { rows: [], through: log.head })

@@ -19,7 +19,7 @@ export interface LogRow {
 
 /**
  * Positions that one statement walks at most. The types of most topics stand far apart in the log, and an index over types would cost
- * every message a write: so a reader walks, in steps of a few milliseconds between which others have their turn.
+ * every message a write: so a reader walks, in steps of about 4 ms (500,000 entries in 110 ms) between which others have their turn.
  */
 const span = 20_000
 const enoughChars = 2 * 1024 * 1024

@@ -44,7 +44,9 @@ export function makeMemoryWatch(parts: MemoryWatchParts): Pick<Handlers, 'memory
       const name = nameOf(input)
       watchers.stop(session, name)
       if (watchers.count(session, names) >= maxWatches)
-        throw new CadreError('conflict', { reason: `A connection follows ${maxWatches} keys or prefixes at most; watch a shorter prefix.` })
+        throw new CadreError('conflict', {
+          reason: `A connection follows ${maxWatches} keys or prefixes at most; watch a shorter prefix.`,
+        })
       const from = input.from ?? log.head
       const isWanted = (key: string) => (input.key === undefined ? key.startsWith(input.prefix ?? '') : key === input.key)
       watchers.start(session, {

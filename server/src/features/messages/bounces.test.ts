@@ -51,6 +51,17 @@ verifies('MSG-17', 'after the last attempt the sender is told, with the cause, b
     letter?.errors.map(({ error }) => error),
     [1, 2, 3, 4, 5].map((attempt) => `error ${attempt}`),
   )
+  const log = await server.call<OutputOf<'events.list'>>('GET', '/events?topics=dead.letter')
+  assert.deepEqual(
+    log.items.map(({ type, subject, data }) => [type, subject, data]),
+    [
+      [
+        'message.dead',
+        sent.id,
+        { message_id: sent.id, agent_id: letter?.agent_id, agent: 'bob', reason: 'error 5', attempts: 5 },
+      ],
+    ],
+  )
   await server.call('POST', `/dead-letters/${letter?.id}/redrive`)
   assert.equal((await bob.next<Delivery>('message:received')).data.id, sent.id)
   await clock.advance(1_000)

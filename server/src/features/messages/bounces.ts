@@ -10,13 +10,12 @@ import type { Directory } from '../../core/directory.ts'
 import type { EventLog } from '../../core/events.ts'
 import type { Tx } from '../../drivers/database/port.ts'
 import { messageId } from './envelope.ts'
+import { maxInbox } from './sending.ts'
 import type { NewDelivery } from './delivery.ts'
 import { type InboxRow, type MessageRow, appendMessages, insertDeliveries } from './store.ts'
 
 /** Bounces to one sender in a minute: who broadcasts to thousands that are away is not buried under what became of it. */
 const maxPerMinute = 600
-/** A sender with this much unread hears of no more. */
-const maxInbox = 100_000
 
 /** A copy that left its inbox without having been acknowledged. */
 export interface Lost {
@@ -103,6 +102,7 @@ export function makeBounces(parts: BounceParts): Bounces {
     for (const each of lost) {
       const { sender } = each.row
       if (directory.byId(sender).kind !== 'agent') continue
+      // A sender with a full inbox hears of no more.
       const suppressed = parts.depth(sender) < maxInbox ? limits.take(sender) : undefined
       if (suppressed === undefined) continue
       const row = toRow(each, suppressed)

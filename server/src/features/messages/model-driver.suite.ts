@@ -1,8 +1,8 @@
 /** Does to a server and to the model of the inbox the same things, through public doors only, and compares what each agent gets. */
 import assert from 'node:assert/strict'
-import type { Agent, Delivery, Message, OutputOf } from '@cadre/contract'
+import type { Agent, Bounce, Delivery, Message, OutputOf } from '@cadre/contract'
 import { ManualClock, Refused, type Socket, type TestServer, startTestServer, temporaryFolder } from '../../testing.ts'
-import { type Entry, type Expected, InboxModel, type ModelAgent, type ModelMessage } from './model.suite.ts'
+import { type Entry, type Expected, InboxModel, type ModelAgent, type ModelMessage, noticeLabel } from './model.suite.ts'
 
 /** The server looks after leases and delays once a second. */
 const lateMs = 1_001
@@ -86,6 +86,7 @@ export class Bus {
   stored(sent: Message, recipients: readonly string[], taken = false): ModelMessage {
     const message: ModelMessage = {
       id: sent.id,
+      label: sent.id,
       order: this.model.messages.length + 1,
       sender: sent.sender,
       conversation: sent.conversation_id,
@@ -160,13 +161,13 @@ export class Bus {
     if (!line) return
     line.credits += credits
     const covered = agent.inbox.filter(({ sent }) => sent?.connection === line.connection && sent.number <= (ack ?? 0))
-    for (const entry of covered) this.model.end(entry, 'acknowledged')
+    for (const entry of covered) this.model.end(entry, 'acknowledged', this.now())
   }
 
   async restart(): Promise<void> {
     await this.server.close()
     this.#sockets.clear()
-    this.model.restart()
+    this.model.restart(this.now())
     await this.start()
   }
 
@@ -181,17 +182,12 @@ export class Bus {
   /** What an agent fetches, against what the model lets it have. */
   async fetch(name: string, limit: number, lease: number): Promise<void> {
     const agent = this.model.agent(name)
-    await this.#reachCertainty()
-    const overdue = agent.inbox.filter((entry) => this.model.isOverdue(entry, this.now())).length
+    // What ran out meanwhile is settled first.
+    await this.compare()
     const expected = this.model.fetch(agent, this.now(), limit)
-    const items: Delivery[] = []
-    // One that ran out of time takes a place of the answer, and what stood behind it comes with the next.
-    for (let round = 0; round <= overdue && items.length < limit; round++) {
-      const path = `/agents/${name}/inbox/receive`
-      const more = await this.call<OutputOf<'messages.receive'>>(name, path, { limit: limit - items.length, lease_ms: lease })
-      items.push(...more.items)
-    }
-    this.#match(name, expected, items, undefined, overdue > 0)
+    const body = { limit, lease_ms: lease }
+    const { items } = await this.call<OutputOf<'messages.receive'>>(name, `/agents/${name}/inbox/receive`, body)
+    this.#match(name, expected, items, undefined, false)
     for (const { entry } of expected) {
       assert.equal(entry.until - this.now(), lease, 'the lease is as long as asked for')
     }
@@ -200,11 +196,10 @@ export class Bus {
   /** What each agent was sent since the last time, the depths and the statuses. */
   async compare(): Promise<void> {
     const timed = await this.#reachCertainty()
+    await this.#quiet(timed ? 2 * quietRounds : quietRounds)
+    this.model.passTime(this.now(), (name, label) => this.#labels(name).has(label))
     for (const agent of this.model.agents) await this.#compareDeliveries(agent, timed)
-    for (const pending of this.#asks.filter(({ deadline }) => deadline <= this.now())) {
-      const outcome = await this.answered(pending)
-      assert.ok(outcome instanceof Refused && outcome.code === 'deadline_exceeded', 'the asker hears that its time is over')
-    }
+    for (const pending of [...this.#asks]) await this.#compareAsk(pending)
     await this.#compareViews()
     this.model.comparedAt = this.now()
   }
@@ -248,13 +243,12 @@ export class Bus {
     for (;;) {
       const now = this.now()
       // A delay that was up when the model looked last time is no news.
-      const due = this.model.dueTimes().filter((time) => time > this.model.comparedAt && time <= now)
+      const due = this.model.dueTimes().filter((time) => time >= this.model.comparedAt && time <= now)
       const open = due.filter((time) => time > now - lateMs)
       if (open.length > 0) {
         await this.clock.advance(Math.max(...open) + lateMs - now)
         continue
       }
-      this.model.expireLeases(now)
       return due.length > 0
     }
   }
@@ -267,31 +261,40 @@ export class Bus {
     }
   }
 
+  #arrived(name: string): { number: number; delivery: Delivery }[] {
+    const frames = this.#sockets.get(name)?.frames.filter((frame) => frame.type === 'message:received') ?? []
+    return frames.map(({ seq, data }) => ({ number: seq ?? 0, delivery: data as unknown as Delivery }))
+  }
+
+  #labels(name: string): Set<string> {
+    return new Set(this.#arrived(name).map(({ delivery }) => labelOf(delivery)))
+  }
+
   async #compareDeliveries(agent: ModelAgent, timed: boolean): Promise<void> {
     const socket = this.#sockets.get(agent.name)
     if (!socket) return
-    const arrived = () => socket.frames.filter((frame) => frame.type === 'message:received')
-    const ids = () => new Set(arrived().map((frame) => (frame.data as unknown as Delivery).id))
-    await this.#quiet(timed ? 2 * quietRounds : quietRounds)
-    const overdue = agent.inbox.filter((entry) => this.model.isOverdue(entry, this.now())).length
-    // Each may take one credit of one look.
-    for (let look = 0; look < overdue; look++) await this.clock.advance(lateMs)
-    const hasOverdue = overdue > 0
-    const expected = this.model.deliver(agent, this.now(), ids(), timed)
-    for (let patience = 0; patience < (hasOverdue ? 8 : 5) && arrived().length < expected.length; patience++) {
-      if (hasOverdue) await this.clock.advance(lateMs)
+    const expected = this.model.deliver(agent, this.now(), this.#labels(agent.name), timed)
+    for (let patience = 0; patience < 5 && this.#arrived(agent.name).length < expected.length; patience++)
       await this.#quiet(quietRounds)
-    }
-    const frames = arrived()
+    const arrived = this.#arrived(agent.name)
     socket.frames = socket.frames.filter((frame) => frame.type !== 'message:received')
-    const deliveries = frames.map((frame) => frame.data as unknown as Delivery)
     this.#match(
       agent.name,
       expected,
-      deliveries,
-      frames.map(({ seq }) => seq ?? 0),
-      timed || hasOverdue || agent.line?.mode === 'plain',
+      arrived.map(({ delivery }) => delivery),
+      arrived.map(({ number }) => number),
+      timed || agent.line?.mode === 'plain',
     )
+  }
+
+  /** An asker hears when its time is over, or at once when nobody will answer any more. */
+  async #compareAsk(pending: PendingAsk): Promise<void> {
+    const ends = [...pending.message.endings.values()]
+    const isLost = ends.includes('dead') || ends.includes('expired')
+    if (!isLost && pending.deadline > this.now()) return
+    const outcome = await this.answered(pending)
+    assert.ok(outcome instanceof Refused, 'the asker hears of it')
+    assert.ok(['deadline_exceeded', ...(isLost ? ['undeliverable'] : [])].includes(outcome.code), outcome.message)
   }
 
   /** `loosely`: what becomes ready while others are sent may come before them or after them. */
@@ -303,8 +306,8 @@ export class Bus {
     loosely: boolean,
   ): void {
     const words = (id: string, attempt: number) => `${id} attempt ${attempt}`
-    const given = deliveries.map(({ id, attempt }) => words(id, attempt))
-    const wanted = expected.map(({ entry, attempt }) => words(entry.message.id, attempt))
+    const given = deliveries.map((delivery) => words(labelOf(delivery), delivery.attempt))
+    const wanted = expected.map(({ entry, attempt }) => words(entry.message.label, attempt))
     assert.deepEqual(loosely ? given.toSorted() : given, loosely ? wanted.toSorted() : wanted, `what ${name} is given`)
     const lines = Map.groupBy(deliveries, ({ sender, conversation_id }) => `${sender} in ${conversation_id}`)
     for (const [line, members] of lines) {
@@ -317,7 +320,7 @@ export class Bus {
     }
     const agent = this.model.agent(name)
     for (const { entry } of expected) {
-      const at = deliveries.findIndex(({ id }) => id === entry.message.id)
+      const at = deliveries.findIndex((delivery) => labelOf(delivery) === entry.message.label)
       this.#remember(agent, entry, deliveries[at] as Delivery, numbers?.[at])
     }
     const [first] = numbers ?? []
@@ -334,6 +337,7 @@ export class Bus {
 
   #remember(agent: ModelAgent, entry: Entry, delivery: Delivery, number: number | undefined): void {
     entry.receipt = delivery.receipt
+    entry.message.id = delivery.id
     entry.until = Date.parse(delivery.lease_until)
     assert.equal(delivery.replay, false)
     assert.equal(delivery.sender, entry.message.sender)
@@ -347,17 +351,12 @@ export class Bus {
     const { items } = await this.#ask<{ items: Agent[] }>('agents.list', { limit: 100 })
     for (const agent of this.model.agents) {
       const depth = items.find(({ name }) => name === agent.name)?.inbox_depth
-      const overdue = agent.inbox.filter((entry) => this.model.isOverdue(entry, this.now())).length
-      const most = agent.inbox.length
-      assert.ok(
-        depth !== undefined && depth <= most && depth >= most - overdue,
-        `${agent.name} has ${depth} in its inbox, the model ${most}${overdue > 0 ? `, ${overdue} of them overdue` : ''}`,
-      )
+      assert.equal(depth, agent.inbox.length, `what ${agent.name} has in its inbox`)
     }
-    const open = this.model.messages.slice(-30)
+    const open = this.model.messages.slice(-30).filter(({ id }) => id !== '')
     const views = await Promise.all(open.map(({ id }) => this.#ask<Message>('messages.get', { id })))
     views.forEach((view, at) => {
-      const allowed = this.model.statuses(open[at] as ModelMessage, this.now())
+      const allowed = this.model.statuses(open[at] as ModelMessage)
       assert.ok(allowed.includes(view.status), `${view.id} is ${view.status}, the model says ${allowed.join(' or ')}`)
     })
   }
@@ -366,4 +365,11 @@ export class Bus {
     for (let round = 0; round < 500; round++) if (await done()) return
     throw new Error('the server did not notice the end of a connection')
   }
+}
+
+/** A notice is recognised by what it tells of. */
+function labelOf({ id, kind, type, content }: Delivery): string {
+  if (kind !== 'system' || type !== 'message.bounced') return id
+  const { message_id, recipient, status } = content as Bounce
+  return noticeLabel(message_id, recipient, status)
 }

@@ -6,7 +6,10 @@
 export type Ending = 'acknowledged' | 'dead' | 'expired'
 
 export interface ModelMessage {
+  /** Of a notice made by the server: unknown until it is delivered. */
   id: string
+  /** What it is recognised by: its id, or for a notice which ending it tells of. */
+  label: string
   /** Rises with every message stored. */
   order: number
   sender: string
@@ -28,6 +31,8 @@ export interface Entry {
   state: 'ready' | 'leased' | 'behind'
   attempt: number
   availableAt: number
+  /** When it was last put back. */
+  backAt: number
   until: number
   /** Connection and number under which it was delivered; undefined for one that was fetched. */
   sent: { connection: number; number: number } | undefined
@@ -57,6 +62,11 @@ export interface Expected {
   entry: Entry
   attempt: number
 }
+
+/** The name in which the server tells senders what became of their messages. */
+const system = 'cadre'
+
+export const noticeLabel = (id: string, recipient: string, ending: string): string => `notice: ${id} ${ending} for ${recipient}`
 
 const maxAttempts = 5
 const maxLosses = 20
@@ -98,6 +108,7 @@ export class InboxModel {
       state: this.#lineOf(agent, message).length > 0 ? 'behind' : 'ready',
       attempt: 0,
       availableAt: now,
+      backAt: now,
       until: 0,
       sent: undefined,
       receipt: undefined,
@@ -109,25 +120,46 @@ export class InboxModel {
     return this.#lineOf(agent, message).length > 0
   }
 
-  /** The copy leaves the inbox; the next of its conversation may come. */
-  end(entry: Entry, ending: Ending): void {
+  /** The copy leaves the inbox; the next of its conversation may come, and its sender is told of an end that is none. */
+  end(entry: Entry, ending: Ending, now: number): void {
     const agent = this.agent(entry.agent)
     agent.inbox.splice(agent.inbox.indexOf(entry), 1)
     entry.message.endings.set(agent.name, ending)
     if (ending === 'dead') agent.dead.push(entry.message)
     const [next] = this.#lineOf(agent, entry.message)
     if (next?.state === 'behind') next.state = 'ready'
+    if (ending !== 'acknowledged' && entry.message.sender !== system) this.#tell(entry.message, agent.name, ending, now)
+  }
+
+  #tell({ id, sender, priority }: ModelMessage, recipient: string, ending: Ending, now: number): void {
+    this.store(
+      {
+        id: '',
+        label: noticeLabel(id, recipient, ending),
+        order: this.messages.length + 1,
+        sender: system,
+        conversation: `notice ${this.messages.length}`,
+        priority,
+        kind: 'system',
+        expiresAt: undefined,
+        recipients: [sender],
+        endings: new Map(),
+        taken: false,
+      },
+      now,
+    )
   }
 
   /** Answers whether it may come again. */
-  giveBack(entry: Entry, availableAt: number, options: { dead?: boolean; lost?: boolean } = {}): boolean {
+  giveBack(entry: Entry, now: number, options: { delay?: number; dead?: boolean; lost?: boolean } = {}): boolean {
     entry.sent = undefined
     if (options.dead || entry.attempt >= (options.lost ? maxLosses : maxAttempts)) {
-      this.end(entry, 'dead')
+      this.end(entry, 'dead', now)
       return false
     }
     entry.state = 'ready'
-    entry.availableAt = availableAt
+    entry.backAt = now
+    entry.availableAt = now + (options.delay ?? 0)
     return true
   }
 
@@ -140,14 +172,16 @@ export class InboxModel {
     }
   }
 
-  restart(): void {
+  restart(now: number): void {
     for (const agent of this.agents) {
       agent.line = undefined
       agent.seen.fresh = false
       for (const entry of agent.inbox) {
         entry.sent = undefined
         // A server that stops in good order gives back what it had handed out.
-        if (entry.state === 'leased') entry.state = 'ready'
+        if (entry.state !== 'leased') continue
+        entry.state = 'ready'
+        entry.backAt = now
       }
     }
   }
@@ -161,57 +195,53 @@ export class InboxModel {
   /** Times at which the server has something to do that it may do up to a second late. */
   dueTimes(): number[] {
     return this.agents.flatMap(({ inbox }) =>
-      inbox.flatMap(({ state, until, availableAt }) => (state === 'leased' ? [until] : state === 'ready' ? [availableAt] : [])),
+      inbox.flatMap((entry) =>
+        entry.state === 'leased'
+          ? [entry.until]
+          : [...(entry.state === 'ready' ? [entry.availableAt] : []), ...(entry.expiresAt === undefined ? [] : [Math.max(entry.expiresAt, entry.backAt)])],
+      ),
     )
   }
 
-  isOverdue(entry: Entry, now: number): boolean {
-    return entry.state !== 'leased' && entry.expiresAt !== undefined && entry.expiresAt <= now
+  /** Leases that ran out by `now`, then copies whose time is over, unless the agent says that it was given one just before. */
+  passTime(now: number, wasGiven: (agent: string, label: string) => boolean): void {
+    for (const agent of this.agents)
+      for (const entry of agent.inbox.filter(({ state, until }) => state === 'leased' && until <= now)) this.giveBack(entry, now)
+    for (const agent of this.agents)
+      for (const entry of [...agent.inbox]) {
+        if (entry.state === 'leased' || entry.expiresAt === undefined || entry.expiresAt > now) continue
+        if (!wasGiven(agent.name, entry.message.label)) this.end(entry, 'expired', now)
+      }
   }
 
   /**
-   * What the agent's connection must be sent now, best first. `arrived` says which ids came. It decides between what is equally right:
-   * for those whose time ran out in the very stretch of time that is compared, and, when several became ready in that time (`timed`),
-   * for which of them took the last credits.
+   * What the agent's connection must be sent now, best first. `arrived` says what came. When several became ready in the stretch of time
+   * that is compared (`timed`), it decides which of them took the last credits.
    */
   deliver(agent: ModelAgent, now: number, arrived: ReadonlySet<string>, timed: boolean): Expected[] {
     const expected: Expected[] = []
     const { line } = agent
     if (!line) return expected
+    const came = ({ message }: Entry) => Number(arrived.has(message.label))
     for (;;) {
       const room = line.mode === 'plain' ? Number.POSITIVE_INFINITY : line.credits
       const ready = this.#ready(agent, now)
-      const preferred = timed ? ready.toSorted((a, b) => Number(arrived.has(b.message.id)) - Number(arrived.has(a.message.id))) : ready
-      const batch = preferred.slice(0, room)
+      const batch = (timed ? ready.toSorted((a, b) => came(b) - came(a)) : ready).slice(0, room)
       if (batch.length === 0) return expected
       for (const entry of batch) {
-        const expiry = entry.expiresAt
-        if (expiry !== undefined && expiry <= now && !(expiry > this.comparedAt && arrived.has(entry.message.id))) {
-          this.end(entry, 'expired')
-          continue
-        }
         this.lease(entry)
         expected.push({ entry, attempt: entry.attempt })
         line.credits -= 1
       }
-      if (line.mode === 'plain') for (const entry of batch) if (entry.state === 'leased') this.end(entry, 'acknowledged')
+      if (line.mode === 'plain') for (const entry of batch) this.end(entry, 'acknowledged', now)
     }
   }
 
   /** What a fetch of up to `limit` must answer. */
   fetch(agent: ModelAgent, now: number, limit: number): Expected[] {
-    const expected: Expected[] = []
-    while (expected.length < limit) {
-      const [entry] = this.#ready(agent, now)
-      if (!entry) break
-      if (this.isOverdue(entry, now)) {
-        this.end(entry, 'expired')
-        continue
-      }
-      this.lease(entry)
-      expected.push({ entry, attempt: entry.attempt })
-    }
-    return expected
+    const batch = this.#ready(agent, now).slice(0, limit)
+    for (const entry of batch) this.lease(entry)
+    return batch.map((entry) => ({ entry, attempt: entry.attempt }))
   }
 
   lease(entry: Entry): void {
@@ -223,15 +253,14 @@ export class InboxModel {
   }
 
   /** Statuses that the sender may be told. */
-  statuses(message: ModelMessage, now: number): string[] {
+  statuses(message: ModelMessage): string[] {
     if (message.recipients.length === 0) return ['unroutable']
     const copies = message.recipients.flatMap((name) => this.agent(name).inbox.filter((entry) => entry.message === message))
     const ends = new Set(message.endings.values())
-    const final = ends.has('dead') || ends.has('expired') ? [...ends].filter((end) => end !== 'acknowledged') : ['acknowledged']
-    if (copies.length === 0) return final
+    if (copies.length === 0)
+      return ends.has('dead') || ends.has('expired') ? [...ends].filter((end) => end !== 'acknowledged') : ['acknowledged']
     if (copies.every(({ state }) => state === 'leased')) return ['delivered']
-    const overdue = copies.every((entry) => this.isOverdue(entry, now)) ? ['expired', ...final] : []
-    return copies.every(({ attempt }) => attempt === 0) ? ['stored', ...overdue] : ['stored', 'delivered', ...overdue]
+    return copies.every(({ attempt }) => attempt === 0) ? ['stored'] : ['stored', 'delivered']
   }
 
   #ready(agent: ModelAgent, now: number): Entry[] {

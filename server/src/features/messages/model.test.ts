@@ -130,7 +130,7 @@ const acknowledge = fc.tuple(who, pick, fc.nat(2)).map(([name, at, more]) =>
       const receipts = some.map(({ receipt }) => receipt)
       const answer = await bus.call<OutputOf<'messages.acknowledge'>>(name, '/messages/acknowledge', { receipts })
       assert.deepEqual(answer, { acknowledged: receipts.length, already: 0 })
-      for (const entry of some) model.end(entry, 'acknowledged')
+      for (const entry of some) model.end(entry, 'acknowledged', bus.now())
       const again = await bus.call<OutputOf<'messages.acknowledge'>>(name, '/messages/acknowledge', { receipts })
       assert.deepEqual(again, { acknowledged: 0, already: receipts.length })
     },
@@ -169,7 +169,7 @@ const reject = fc.tuple(who, pick, fc.constantFrom(undefined, 0, 700, 12_000), f
         ...(delay !== undefined && { delay_ms: delay }),
       })
       // The random part of the back-off is 0 here.
-      const comes = model.giveBack(entry, bus.now() + (delay ?? 0), { dead })
+      const comes = model.giveBack(entry, bus.now(), { delay: delay ?? 0, dead })
       assert.deepEqual([answer.state, answer.available_at === null], [comes ? 'ready' : 'dead', !comes])
     },
     (model) => held(model, name).length > 0,
@@ -235,7 +235,7 @@ const reply = fc.tuple(who, pick, fc.boolean()).map(([name, at, settle]) =>
         content: `answer ${model.messages.length}`,
         ...(settle && { receipt: entry.receipt }),
       })
-      if (settle) model.end(entry, 'acknowledged')
+      if (settle) model.end(entry, 'acknowledged', bus.now())
       bus.stored(sent, [message.sender], pending !== undefined)
       if (!pending) return
       const outcome = await bus.answered(pending)

@@ -18,6 +18,7 @@ import { type HistoryFilter, isIndexed, messagesAfter, positionAt, replayedOf } 
 import type { Ownership } from './ownership.ts'
 import { type Views, toMs } from './reading.ts'
 import { replayPriority } from './replay-priority.ts'
+import { maxInbox } from './sending.ts'
 import { type MessageRow, insertDeliveries } from './store.ts'
 import { type Subscriptions, matches } from './topics.ts'
 
@@ -42,7 +43,6 @@ const rowsPerRead = 64
 const window = 20_000
 const maxReads = 16
 const maxPageChars = 2 * 1024 * 1024
-const maxInbox = 100_000
 
 interface Page {
   rows: MessageRow[]
@@ -119,6 +119,13 @@ export function makeReplay(parts: ReplayParts): Replay {
 
   /** Puts copies into the inbox; what it still holds, or has a copy of, is left out. */
   async function deliver(context: Context, agent: number, rows: readonly MessageRow[]) {
+    const { kind } = directory.byId(agent)
+    if (kind !== 'agent' && kind !== 'person')
+      throw new CadreError(
+        'invalid_request',
+        {},
+        { fields: [{ pointer: '/agent', detail: 'Name the agent that gets the copies.' }] },
+      )
     if (deliveries.depth(agent) + rows.length > maxInbox)
       throw new CadreError('inbox_full', { agent: directory.byId(agent).name, limit: maxInbox })
     const { receipt: _, ...answer } = await context.write(async (tx) => {

@@ -80,6 +80,7 @@ export async function makeRetention(parts: RetentionParts): Promise<Retention> {
   let cancelSweep = clock.after(sweepMs, sweepRegularly)
 
   const unsubscribe = log.subscribe((entries) => {
+    if (counts.size === 0) return
     for (const { type, tenant } of entries) {
       const count = type === 'message.sent' ? counts.get(tenant) : undefined
       if (count !== undefined) counts.set(tenant, count + 1)

@@ -27,7 +27,9 @@ import {
 } from './store.ts'
 import type { Window } from './windows.ts'
 
-const maxInbox = 100_000
+export const maxInbox = 100_000
+/** Messages of one transaction. Those of one read are split, so that senders work on the first answers while the rest is stored. */
+const maxBatch = 64
 const maxMetadataBytes = 64 * 1024
 
 export interface Outgoing {
@@ -92,7 +94,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         ),
       )
     }
-  }, Number(process.env.CHUNK ?? 64))
+  }, maxBatch)
 
   async function storeTogether(batch: readonly (Outgoing & { body: string })[]): Promise<Outcome<Stored>[]> {
     const claimed: MessageRow[] = []

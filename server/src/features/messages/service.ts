@@ -9,6 +9,7 @@ import type { Sessions } from '../../core/sessions.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import type { Brakes } from '../brakes/service.ts'
 import { makeBounces } from './bounces.ts'
+import { type Counting, makeCounting } from './counting.ts'
 import { type DeadLetters, makeDeadLetters } from './dead-letters.ts'
 import { makeDeadlines } from './deadlines.ts'
 import { makeDeliveryStates } from './delivery-states.ts'
@@ -55,7 +56,7 @@ export interface MessagesParts {
 }
 
 export interface Messages {
-  handlers: Speaking & Subscribing & RuleHandlers & Reading & InboxHandlers & DeadLetters & Receipts & Replay & Retention['handlers']
+  handlers: Speaking & Subscribing & RuleHandlers & Reading & InboxHandlers & DeadLetters & Receipts & Replay & Retention['handlers'] & Counting['handlers']
   deliveries: Deliveries
   /** The message of a log entry as clients see it. */
   view(row: MessageRow): Message
@@ -112,6 +113,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
   }
   const shared = { ...parts, deadlineOf, answered, deliveries, requests, subscriptions, rules, routing, intents, ownership, states, views, store, trimmedTo }
   const receipts = makeReceipts(shared)
+  const counting = makeCounting(parts)
   const handlers: Messages['handlers'] = {
     ...makeSpeaking(shared),
     ...makeSubscribing(shared),
@@ -122,9 +124,11 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     ...receipts.handlers,
     ...makeReplay(shared),
     ...retention.handlers,
+    ...counting.handlers,
   }
   const close = async () => {
     receipts.close()
+    counting.close()
     await retention.close()
     await stopping.close()
     await deliveries.close()

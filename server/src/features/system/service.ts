@@ -35,14 +35,7 @@ export interface SystemParts {
   components: () => { name: string; status: 'ok' | 'degraded' | 'down'; detail?: string }[]
 }
 
-type Names =
-  | 'system.health'
-  | 'system.metrics'
-  | 'system.whoami'
-  | 'system.link'
-  | 'keys.create'
-  | 'keys.list'
-  | 'keys.revoke'
+type Names = 'system.health' | 'system.metrics' | 'system.whoami' | 'system.link' | 'keys.create' | 'keys.list' | 'keys.revoke'
 
 export interface System {
   handlers: Pick<Handlers, Names>
