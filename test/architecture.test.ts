@@ -62,6 +62,8 @@ function readPaths(source: string): { path: string; line: number }[] {
 const packages: Readonly<Record<string, string>> = {
   '@cadre/contract': 'contract/src/index.ts',
   '@cadre/sdk': 'sdk/typescript/src/index.ts',
+  '@cadre/sdk/outbox-file': 'sdk/typescript/src/outbox-file.ts',
+  '@cadre/sdk/outbox-indexeddb': 'sdk/typescript/src/outbox-indexeddb.ts',
   '@cadre/agents': 'agents/src/index.ts',
   '@cadre/dashboard': 'dashboard/src/main.tsx',
   cadre: 'server/src/server.ts',

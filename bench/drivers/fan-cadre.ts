@@ -41,7 +41,8 @@ const sends = (fields: object) => (contents: readonly Payload[]) => {
     type: 'message:send',
     id: content.id,
     key: `fan.${content.id}`,
-    data: { ...fields, content },
+    // A message to thousands keeps the server busy for a while, which then refuses what is not urgent.
+    data: { ...fields, priority: 'critical', content },
   }))
   return JSON.stringify(frames.length === 1 ? frames[0] : frames)
 }

@@ -1,8 +1,9 @@
 /**
  * NATS JetStream on files. The producer has many publishes on their way, each answered by the stream; the consumer pulls up to 1,000 ahead
- * and acknowledges each message, without waiting for that to be taken. A work queue: what is acknowledged is removed.
+ * and acknowledges the last message of each turn, which stands for all before it, without waiting for that to be taken. A stream that keeps
+ * its messages, as Redis Streams does: at 64 in flight that made 29,900 a second, a work queue with an acknowledgement each 17,800.
  */
-import { AckPolicy, RetentionPolicy, StorageType, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { AckPolicy, type JsMsg, RetentionPolicy, StorageType, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { type NatsConnection, connect } from '@nats-io/transport-node'
 import type { Durability, MessageDriver, Payload } from '../lib/drivers.ts'
 
@@ -19,15 +20,24 @@ export const driver: MessageDriver = {
     const nats = await connection(url)
     const name = streamOf(run)
     const manager = await jetstreamManager(nats)
-    await manager.streams.add({ name, subjects: [name], storage: StorageType.File, retention: RetentionPolicy.Workqueue })
-    await manager.consumers.add(name, { durable_name: consumerName, ack_policy: AckPolicy.Explicit, max_ack_pending: 10_000 })
+    await manager.streams.add({ name, subjects: [name], storage: StorageType.File, retention: RetentionPolicy.Limits })
+    await manager.consumers.add(name, { durable_name: consumerName, ack_policy: AckPolicy.All, max_ack_pending: 10_000 })
     const consumer = await jetstream(nats).consumers.get(name, consumerName)
     const messages = await consumer.consume({ max_messages: ahead })
+    let last: JsMsg | undefined
+    let count = 0
+    const acknowledge = () => {
+      last?.ack()
+      taken.acknowledged(count)
+      last = undefined
+      count = 0
+    }
     const reading = (async () => {
       for await (const message of messages) {
         taken.take(message.json<Payload>())
-        message.ack()
-        taken.acknowledged(1)
+        if (last === undefined) setImmediate(acknowledge)
+        last = message
+        count += 1
       }
     })()
     return {

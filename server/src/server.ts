@@ -267,7 +267,7 @@ async function compose(
     signInUrl,
     knowledgeCounts: (of) => knowledge.counts(of),
     memoryCount: (of) => memory.count(of),
-    consumerLags: events.lags,
+    consumerLags: (of) => events.lags(of),
     components: () => [
       { name: 'bus', status: 'ok', detail: 'memory' },
       { name: 'model', status: 'ok', detail: `${model.provider}/${model.model}` },

@@ -92,7 +92,7 @@ function makeRecorder(
 
   function came(frame: Frame): void {
     if (frame.type === 'message:received') {
-      const delivery = frame.data as unknown as Delivery
+      const delivery = frame.data as unknown as Partial<Delivery> & Pick<Delivery, 'id' | 'receipt' | 'sender'>
       const seq = frame.seq ?? 0
       receipts.set(seq, delivery.receipt)
       if (delivery.kind === 'system' && delivery.type === 'message.bounced') {
@@ -107,10 +107,11 @@ function makeRecorder(
         sender: delivery.sender,
         body: JSON.stringify(delivery.content),
         receipt: delivery.receipt,
-        attempt: delivery.attempt,
-        replay: delivery.replay,
-        conversation: delivery.conversation_id,
-        sender_seq: delivery.sender_seq,
+        // Short frames leave out what is as usual.
+        attempt: delivery.attempt ?? 1,
+        replay: delivery.replay ?? false,
+        conversation: delivery.conversation_id ?? delivery.id,
+        sender_seq: delivery.sender_seq ?? 1,
         seq,
       })
     }

@@ -52,7 +52,7 @@ export class EventFeed implements Events {
   }
 
   follow({ after, signal, ...options }: WatchOptions & { signal?: AbortSignal } = {}): AsyncIterableIterator<LogEntry> {
-    return followLog((handler, from) => this.watch(handler, { ...options, ...from }), after, signal, this.#closed)
+    return followLog((handler, from) => this.watch(handler, { ...options, ...from }), after, { signal, closed: this.#closed })
   }
 
   /** A new connection knows nothing of the watch. */

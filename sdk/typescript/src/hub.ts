@@ -17,14 +17,7 @@ import { type Taken, takeMessages } from './iteration.ts'
 import { makeKeys } from './keys.ts'
 import { type Knowledge, makeKnowledge } from './knowledge.ts'
 import { type Memory, makeMemory } from './memory.ts'
-import {
-  type AskOptions,
-  type Messages,
-  type PublishOptions,
-  type ReplyOptions,
-  type SendOptions,
-  makeMessages,
-} from './messages.ts'
+import { type Messages, makeMessages } from './messages.ts'
 import { type Models, makeModels } from './models.ts'
 import { type Frame, type SocketClass, environment, resolveEndpoints } from './socket.ts'
 import type { ConnectOptions, HubEvents } from './options.ts'
@@ -41,6 +34,11 @@ const drainLimit = 25_000
 const giveBackLimit = 2_000
 
 export class Hub implements Messages {
+  declare readonly send: Messages['send']
+  declare readonly ask: Messages['ask']
+  declare readonly reply: Messages['reply']
+  declare readonly broadcast: Messages['broadcast']
+  declare readonly publish: Messages['publish']
   readonly agents: Agents
   readonly task: Tasks
   readonly memory: Memory
@@ -69,7 +67,6 @@ export class Hub implements Messages {
   readonly #eventFeed: EventFeed
   readonly #shelf: ToolShelf
   readonly #subscriptions: Subscriptions
-  readonly #messages: Messages
   readonly #newKey = makeKeys(() => this.#clock.now())
   #token: string | undefined
   #welcomed = false
@@ -159,7 +156,7 @@ export class Hub implements Messages {
     })
     this.#shelf = new ToolShelf(call, onError)
     this.#subscriptions = new Subscriptions(call, (handler, filter) => this.#inbox.handle(handler, filter))
-    this.#messages = makeMessages(call, () => clock.now())
+    Object.assign(this, makeMessages(call, () => clock.now()))
     this.task = makeTasks(call, this.#taskFeed, clock, this.#work.ending())
     this.agents = makeAgents(call, (handler) => this.#emitter.on('presence', handler))
     this.memory = makeMemory(call)
@@ -252,32 +249,12 @@ export class Hub implements Messages {
    * its first pull. Ends with `close()`; throws the reason of `signal`.
    */
   messages({ signal, ...filter }: MessageFilter & { signal?: AbortSignal } = {}): AsyncIterableIterator<Taken> {
-    return takeMessages((handler) => this.#inbox.handle(handler, filter), signal, this.closed)
+    return takeMessages((handler) => this.#inbox.handle(handler, filter), { signal, closed: this.closed })
   }
 
   /** Handles tasks assigned to this agent; the return value is the result. The answer removes the handler. */
   onTask(handler: TaskHandler, options: TaskHandlerOptions = {}): () => void {
     return this.#work.handle(handler, options)
-  }
-
-  send(to: string | readonly string[], content: unknown, options?: SendOptions) {
-    return this.#messages.send(to, content, options)
-  }
-
-  ask(to: string, content: unknown, options?: AskOptions) {
-    return this.#messages.ask(to, content, options)
-  }
-
-  reply(to: string | Pick<Delivery, 'id'>, content: unknown, options?: ReplyOptions) {
-    return this.#messages.reply(to, content, options)
-  }
-
-  broadcast(content: unknown, options?: SendOptions) {
-    return this.#messages.broadcast(content, options)
-  }
-
-  publish(topic: string, content: unknown, options?: PublishOptions) {
-    return this.#messages.publish(topic, content, options)
   }
 
   /** Subscribes this agent; `*` stands for one word, `#` for the rest. The answer takes the handler away, and with the last one the subscription. */
@@ -286,7 +263,7 @@ export class Hub implements Messages {
   subscribe(topic: string, options?: SubscribeOptions): AsyncIterableIterator<Taken>
   subscribe(topic: string, first?: MessageHandler | SubscribeOptions, second?: SubscribeOptions): never {
     if (typeof first === 'function') return this.#subscriptions.add(topic, first, second) as never
-    return takeMessages((handler) => this.#subscriptions.add(topic, handler, first), first?.signal, this.closed) as never
+    return takeMessages((handler) => this.#subscriptions.add(topic, handler, first), { signal: first?.signal, closed: this.closed }) as never
   }
 
   unsubscribe(topic: string, options?: CallOptions): Promise<void> {

@@ -4,15 +4,21 @@ import { Retry } from './errors.ts'
 import type { MessageHandler } from './handlers.ts'
 
 type Detach = () => unknown
+interface Ending {
+  signal?: AbortSignal | undefined
+  closed?: Promise<void> | undefined
+}
+
+/** Items kept for a slow reader, where the server does not stop by itself. */
+const ahead = 1000
 
 /**
  * Begins with the first pull; ends once `closed` settled or `end` was called and what came before is read; throws the reason of
- * `signal`. Detaches however it ends. `push` answers how many items wait.
+ * `signal`. Detaches however it ends. `push` answers how many items wait; with `newest` the last of too many makes room for the next.
  */
 export async function* iterate<T>(
   attach: (push: (item: T) => number, end: () => void) => Detach | Promise<Detach>,
-  signal?: AbortSignal,
-  closed?: Promise<void>,
+  { signal, closed, newest }: Ending & { newest?: boolean },
 ): AsyncGenerator<T, void> {
   const queue: T[] = []
   let ended = false
@@ -28,6 +34,7 @@ export async function* iterate<T>(
   try {
     signal?.throwIfAborted()
     detach = await attach((item) => {
+      if (newest && queue.length >= ahead) queue.pop()
       wake()
       return queue.push(item)
     }, end)
@@ -58,8 +65,7 @@ interface Held {
 /** Each message is acknowledged when the next is asked for. The one a loop ends with, and those it never saw, are given back at once. */
 export async function* takeMessages(
   attach: (handler: MessageHandler) => Detach | Promise<Detach>,
-  signal?: AbortSignal,
-  closed?: Promise<void>,
+  ending: Ending,
 ): AsyncGenerator<Taken, void> {
   const open = new Set<Held>()
   const all = iterate<Held>(
@@ -77,8 +83,7 @@ export async function* takeMessages(
         return detach()
       }
     },
-    signal,
-    closed,
+    ending,
   )
   for await (const held of all) {
     const acknowledge = () => {
@@ -90,14 +95,11 @@ export async function* takeMessages(
   }
 }
 
-/** Entries kept for a slow reader; after that the watch rests, and goes on from there once they are read. */
-const ahead = 1000
-
+/** When too many entries wait the watch rests, and goes on from there once they are read. */
 export async function* followLog(
   watch: (handler: (entry: LogEntry) => void, options: { after?: number }) => () => void,
-  after?: number,
-  signal?: AbortSignal,
-  closed?: Promise<void>,
+  after: number | undefined,
+  ending: Ending,
 ): AsyncGenerator<LogEntry, void> {
   for (let full = true; full; ) {
     full = false
@@ -116,8 +118,7 @@ export async function* followLog(
         )
         return stop
       },
-      signal,
-      closed,
+      ending,
     )
   }
 }

@@ -3,6 +3,7 @@ import type { InputOf, LogEntry, OutputOf, Task } from '@cadre/contract'
 import { type Call, type CallOptions, splitOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError } from './errors.ts'
+import { iterate } from './iteration.ts'
 
 const final: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'rejected', 'skipped'])
 const hasEnded = (task: Pick<Task, 'state'>): boolean => final.has(task.state)
@@ -33,8 +34,8 @@ export interface TaskHandle {
   /** Resolves to the result once completed; rejects with the task's error once it failed, was cancelled, rejected or skipped. */
   result<R = unknown>(options?: CallOptions): Promise<R>
   status(options?: CallOptions): Promise<TaskStatusAnswer>
-  /** Each state and progress that is seen, ending with the final one. */
-  events(options?: { signal?: AbortSignal }): AsyncIterable<Task>
+  /** Each state and progress that is seen, ending with the final one. A slow reader gets the newest of what it missed. */
+  events(options?: { signal?: AbortSignal }): AsyncIterableIterator<Task>
   cancel(reason?: string, options?: CallOptions): Promise<void>
 }
 
@@ -208,36 +209,18 @@ export function makeHandle(id: string, own: boolean, call: Call, feed: TaskFeed,
         })
       }),
     status: (options) => call('tasks.status', { id }, options),
-    events: ({ signal } = {}) => followEvents(id, own, feed, signal),
+    events: ({ signal } = {}) =>
+      iterate<Task>(
+        (push, end) =>
+          feed.follow(id, own, (task) => {
+            push(task)
+            if (hasEnded(task)) end()
+          }),
+        { signal, newest: true },
+      ),
     async cancel(reason, options) {
       await call('tasks.cancel', { id, ...(reason !== undefined && { reason }) }, options)
     },
-  }
-}
-
-async function* followEvents(id: string, own: boolean, feed: TaskFeed, signal?: AbortSignal): AsyncGenerator<Task, void> {
-  const seen: Task[] = []
-  let wake = (): void => {}
-  const stop = feed.follow(id, own, (task) => {
-    // A slow reader gets the newest of what it missed, and always the last.
-    if (seen.length >= 1000) seen.pop()
-    seen.push(task)
-    wake()
-  })
-  const abort = () => wake()
-  signal?.addEventListener('abort', abort)
-  try {
-    for (;;) {
-      if (signal?.aborted) throw signal.reason
-      const task = seen.shift()
-      if (task) {
-        yield task
-        if (hasEnded(task)) return
-      } else await new Promise<void>((resolve) => (wake = resolve))
-    }
-  } finally {
-    signal?.removeEventListener('abort', abort)
-    stop()
   }
 }
 

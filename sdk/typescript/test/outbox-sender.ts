@@ -28,6 +28,6 @@ for (let n = 0; ; n++) {
     )
   }
   if (n % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
-  if (outbox.pending() > 400) await outbox.add('memory.set', { key: `mark/${run}`, value: n })
-  while (outbox.pending() > 400) await new Promise((resolve) => setTimeout(resolve, 1))
+  if (n % 50 === 49) await outbox.add('memory.set', { key: `mark/${run}`, value: n })
+  while (outbox.pending() > 80) await new Promise((resolve) => setTimeout(resolve, 1))
 }

@@ -145,6 +145,8 @@ export function wrongInput(operation: Operation, world: World): fc.Arbitrary<Jso
       if (kind === 'drop') delete result[name]
       else Object.defineProperty(result, name, { value, enumerable: true, configurable: true, writable: true })
     }
+    // An accepted one starts a process, which goes on by itself.
+    if (operation.name === 'agents.spawn') result['type'] = ''
     const declared = (operation.input as z.ZodObject).shape
     for (const wait of waitFields) if (wait in declared && !Object.hasOwn(result, wait)) result[wait] = 1
     return result

@@ -20,10 +20,10 @@ export interface SseParts {
 
 const maxStreams = 16
 const beatMs = 15_000
-/** A client whose buffer does not empty for so long is cut off; the log waits for it meanwhile and nothing is lost. */
+/** A client that takes nothing of what waits for it for so long is cut off. The log waits with it meanwhile, and nothing is lost. */
 const stuckMs = 30_000
 /** How long a client has to take the last event. */
-const lastMs = 5_000
+const lastMs = 20_000
 
 export function serveStreams(app: FastifyInstance, parts: SseParts): { close(): void } {
   const open = new Set<Stream>()
@@ -73,15 +73,16 @@ class Stream {
   #cancelBeat = () => {}
   #cancelCut = () => {}
   #isOpen = true
-  /** When the client last had taken everything. */
-  #emptyAt: number
+  /** Bytes that the client was seen to have taken, and when that last grew. */
+  #taken = 0
+  #movedAt: number
 
   constructor(response: ServerResponse, caller: Caller, { clock, newId }: SseParts, ended: () => void) {
     this.caller = caller
     this.#response = response
     this.#clock = clock
     this.#ended = ended
-    this.#emptyAt = clock.now()
+    this.#movedAt = clock.now()
     this.session = {
       id: newId('sse'),
       caller,
@@ -94,9 +95,6 @@ class Stream {
       close: (_code, reason) => this.end('closed', reason),
       onClose: new Set(),
     }
-    response.on('drain', () => {
-      this.#emptyAt = clock.now()
-    })
     response.once('close', () => this.forget())
   }
 
@@ -144,10 +142,13 @@ class Stream {
   }
 
   #beat(): void {
-    if (this.#response.writableLength === 0) this.#emptyAt = this.#clock.now()
-    if (this.#clock.now() - this.#emptyAt >= stuckMs)
-      return this.end('slow_consumer', 'Too slow; connect again with the id of the last event.')
-    if (this.#response.writableLength === 0) this.#response.write(': still here\n\n')
+    const { socket, writableLength: waiting } = this.#response
+    const taken = socket ? socket.bytesWritten - socket.writableLength : 0
+    const now = this.#clock.now()
+    if (waiting === 0 || taken > this.#taken) this.#movedAt = now
+    this.#taken = taken
+    if (now - this.#movedAt >= stuckMs) return this.end('slow_consumer', 'Too slow; connect again with the id of the last event.')
+    if (waiting === 0) this.#response.write(': still here\n\n')
     this.#cancelBeat = this.#clock.after(beatMs, () => this.#beat())
   }
 }

@@ -1,13 +1,5 @@
 /** Groups that read the log at their own pace: each pulls, so that a slow one holds up nobody. */
-import {
-  CadreError,
-  type Consumer,
-  type EventTopic,
-  type LogEntry,
-  type OutputOf,
-  type Receipt,
-  eventTopicNames,
-} from '@cadre/contract'
+import { CadreError, type Consumer, type LogEntry, type OutputOf, type Receipt, eventTopicNames } from '@cadre/contract'
 import { type Clock, iso } from '../../core/clock.ts'
 import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'

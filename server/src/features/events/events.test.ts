@@ -1,7 +1,7 @@
 /** The six topics of the log, read from a position, a time, by topic and by partition, and followed on a socket. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type EventSpec, type LogEntry, type OutputOf, type Task, events } from '@cadre/contract'
+import { type LogEntry, type OutputOf, type Task, events } from '@cadre/contract'
 import { verifies } from '../../../../test/verifies.ts'
 import { ManualClock, Refused, type TestServer, serveFor, startTestServer, temporaryFolder } from '../../testing.ts'
 
@@ -40,8 +40,8 @@ verifies(
         ['dead.letter', 1],
       ],
     )
-    const documented = items.flatMap(({ name, events: carried }) => carried.map(({ type }) => [type, name]))
-    const declared = (Object.values(events) as EventSpec[]).map(({ name, topic }) => [name, topic])
+    const documented = items.flatMap(({ name, events: carried }) => carried.map(({ type }) => `${type} in ${name}`))
+    const declared = Object.values(events).map(({ name, topic }) => `${name} in ${topic}`)
     assert.deepEqual(documented.toSorted(), declared.toSorted())
     assert.equal(items.find(({ name }) => name === 'agent.tasks')?.head, null, 'no task yet')
 
@@ -159,7 +159,7 @@ verifies('API-30', 'a socket follows topics from a position and goes on where it
     if (data.seq > 0) seen.push(data)
   }
   assert.deepEqual(seen.slice(0, -1), all)
-  assert.equal((seen.at(-1)?.data as { content: unknown }).content, 'while away')
+  assert.equal(((seen.at(-1) as LogEntry).data as { content: unknown }).content, 'while away')
   await again.call('events.unwatch')
 })
 

@@ -113,7 +113,7 @@ export class Group {
   }
 
   wake(): void {
-    for (const done of [...this.#waiting]) done()
+    for (const done of this.#waiting) done()
   }
 
   slotOf(entry: Pick<LogEntry, 'topic' | 'partition'>): Slot | undefined {

@@ -1,5 +1,5 @@
 /** The log for clients: read from a position, followed live, by topic, and in groups that keep their place. */
-import { CadreError, type EventSpec, type EventTopic, type LogEntry, eventTopicNames, eventTopics, events } from '@cadre/contract'
+import { CadreError, type EventTopic, type LogEntry, eventTopicNames, eventTopics, events } from '@cadre/contract'
 import type { Handlers } from '../../core/invoke.ts'
 import { type ConsumerParts, type Consumers, makeConsumers } from './consumers.ts'
 import { makeHeads } from './heads.ts'
@@ -107,7 +107,7 @@ export async function makeEvents(parts: EventsParts): Promise<Events> {
     handlers,
     reader,
     watchers,
-    lags: consumers.lags,
+    lags: (tenant) => consumers.lags(tenant),
     async close() {
       consumers.close()
       heads.close()
@@ -116,7 +116,7 @@ export async function makeEvents(parts: EventsParts): Promise<Events> {
 }
 
 const carried = (topic: EventTopic) =>
-  (Object.values(events) as EventSpec[])
+  Object.values(events)
     .filter((event) => event.topic === topic)
     .map(({ name, summary, schema_version }) => ({ type: name, summary, schema_version }))
 

@@ -1,7 +1,7 @@
 /** Followers of the log over a connection: a cursor each, read from the store, so that nothing is skipped and nothing comes twice. */
 import type { LogEntry } from '@cadre/contract'
 import type { Clock } from '../../core/clock.ts'
-import type { Entry, EventLog } from '../../core/events.ts'
+import type { EventLog } from '../../core/events.ts'
 import type { Session } from '../../core/sessions.ts'
 import { type Filter, type LogReader, typesOf } from './reading.ts'
 

@@ -68,6 +68,8 @@ const system = 'cadre'
 
 export const noticeLabel = (id: string, recipient: string, ending: string): string => `notice: ${id} ${ending} for ${recipient}`
 
+/** The server looks after leases, delays and expiries once a second. */
+export const lateMs = 1_001
 const maxAttempts = 5
 const maxLosses = 20
 
@@ -75,6 +77,7 @@ export class InboxModel {
   readonly agents: ModelAgent[]
   readonly messages: ModelMessage[] = []
   readonly sends: { key: string; body: string; from: string; to: readonly string[]; more: object; message: ModelMessage }[] = []
+  #stored = 0
   /** When the model and the server were last compared. */
   comparedAt = 0
 
@@ -93,6 +96,10 @@ export class InboxModel {
     const found = this.agents.find((agent) => agent.name === name)
     if (!found) throw new Error(`no agent ${name}`)
     return found
+  }
+
+  nextOrder(): number {
+    return (this.#stored += 1)
   }
 
   store(message: ModelMessage, now: number): void {
@@ -136,7 +143,8 @@ export class InboxModel {
       {
         id: '',
         label: noticeLabel(id, recipient, ending),
-        order: this.messages.length + 1,
+        // Which of several comes first that are told in one breath is open.
+        order: this.#stored + 0.5,
         sender: system,
         conversation: `notice ${this.messages.length}`,
         priority,
@@ -192,15 +200,17 @@ export class InboxModel {
       for (const entry of agent.inbox.filter(({ state, until }) => state === 'leased' && until <= now)) this.giveBack(entry, now)
   }
 
-  /** Times at which the server has something to do that it may do up to a second late. */
-  dueTimes(): number[] {
-    return this.agents.flatMap(({ inbox }) =>
-      inbox.flatMap((entry) =>
-        entry.state === 'leased'
-          ? [entry.until]
-          : [...(entry.state === 'ready' ? [entry.availableAt] : []), ...(entry.expiresAt === undefined ? [] : [Math.max(entry.expiresAt, entry.backAt)])],
-      ),
+  /** Since the last comparison the server had something to do at these times, and may do each up to a second late. */
+  dueTimes(now: number): number[] {
+    const times = this.agents.flatMap(({ inbox }) =>
+      inbox.flatMap(({ state, until, availableAt, expiresAt = Number.POSITIVE_INFINITY, backAt }) => {
+        // Given back when its time is over, it is put back first and found expired after that.
+        if (state === 'leased') return until > this.comparedAt ? [until, ...(expiresAt <= until + lateMs ? [until + lateMs] : [])] : []
+        const expiry = Math.max(expiresAt, backAt)
+        return [...(state === 'ready' && availableAt > this.comparedAt ? [availableAt] : []), ...(expiry >= this.comparedAt ? [expiry] : [])]
+      }),
     )
+    return times.filter((time) => time <= now)
   }
 
   /** Leases that ran out by `now`, then copies whose time is over, unless the agent says that it was given one just before. */
@@ -222,11 +232,9 @@ export class InboxModel {
     const expected: Expected[] = []
     const { line } = agent
     if (!line) return expected
-    const came = ({ message }: Entry) => Number(arrived.has(message.label))
     for (;;) {
       const room = line.mode === 'plain' ? Number.POSITIVE_INFINITY : line.credits
-      const ready = this.#ready(agent, now)
-      const batch = (timed ? ready.toSorted((a, b) => came(b) - came(a)) : ready).slice(0, room)
+      const batch = this.#ready(agent, now, arrived, timed).slice(0, room)
       if (batch.length === 0) return expected
       for (const entry of batch) {
         this.lease(entry)
@@ -237,9 +245,9 @@ export class InboxModel {
     }
   }
 
-  /** What a fetch of up to `limit` must answer. */
-  fetch(agent: ModelAgent, now: number, limit: number): Expected[] {
-    const batch = this.#ready(agent, now).slice(0, limit)
+  /** What a fetch of up to `limit` must answer; it answered `arrived`. */
+  fetch(agent: ModelAgent, now: number, limit: number, arrived: ReadonlySet<string>): Expected[] {
+    const batch = this.#ready(agent, now, arrived, false).slice(0, limit)
     for (const entry of batch) this.lease(entry)
     return batch.map((entry) => ({ entry, attempt: entry.attempt }))
   }
@@ -263,10 +271,18 @@ export class InboxModel {
     return copies.every(({ attempt }) => attempt === 0) ? ['stored'] : ['stored', 'delivered']
   }
 
-  #ready(agent: ModelAgent, now: number): Entry[] {
+  /** Best first. What came decides between equals, and when time passed, between all. */
+  #ready(agent: ModelAgent, now: number, arrived: ReadonlySet<string>, timed: boolean): Entry[] {
+    const came = ({ message }: Entry) => Number(arrived.has(message.label))
     return agent.inbox
       .filter(({ state, availableAt }) => state === 'ready' && availableAt <= now)
-      .toSorted((a, b) => a.message.priority - b.message.priority || a.message.order - b.message.order)
+      .toSorted(
+        (a, b) =>
+          (timed ? came(b) - came(a) : 0) ||
+          a.message.priority - b.message.priority ||
+          a.message.order - b.message.order ||
+          came(b) - came(a),
+      )
   }
 
   #lineOf(agent: ModelAgent, { sender, conversation }: ModelMessage): Entry[] {

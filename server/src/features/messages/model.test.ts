@@ -37,6 +37,7 @@ const choose = <T>(list: readonly T[], pick: number): T | undefined => list[pick
 const pick = fc.nat(30)
 const who = fc.constantFrom(...names)
 const held = (model: InboxModel, name: string): Entry[] => model.agent(name).inbox.filter(({ state }) => state === 'leased')
+const sentOnes = (model: InboxModel) => model.messages.filter(({ kind }) => kind !== 'system')
 const text = (name: string, ...choices: readonly unknown[]) => `${name}(${choices.map((each) => JSON.stringify(each)).join(', ')})`
 
 const recipients = fc.oneof(
@@ -57,7 +58,7 @@ const send = fc
     command(text('send', from, to, priority, conversation, ttl, keyed), async (bus, model) => {
       const number = model.messages.length
       const key = keyed ? `key ${number}` : undefined
-      const talk = typeof conversation === 'number' ? choose(model.messages.toReversed(), conversation)?.id : conversation
+      const talk = typeof conversation === 'number' ? choose(sentOnes(model).toReversed(), conversation)?.id : conversation
       const more = { content: `message ${number}`, priority, conversation_id: talk, ttl }
       const body = to.length === 0 ? { ...more, broadcast: true } : { ...more, to }
       const sent = await bus.call<Sent>(from, '/messages', body, key)

@@ -85,6 +85,22 @@ test('a receipt follows a copy through its inbox: ready, leased, back with its r
   )
 })
 
+test('an acknowledgement by number and one on write end the wait too', async (t) => {
+  const { clock, server, wait } = await open(t)
+  const bob = await server.leased('bob')
+  await server.plain('eve')
+  const sent = await server.call<Sent>('POST', '/messages', { to: ['bob', 'eve'], content: 1 })
+  const delivered = await wait(sent.id, 'delivered')
+  assert.equal(delivered.reached, true)
+  const acknowledged = wait(sent.id, 'acknowledged')
+  const { seq } = await bob.next<Delivery>('message:received')
+  bob.send({ type: 'flow', ack: seq })
+  await bob.settled()
+  await clock.advance(100)
+  const { reached, status, counts } = await acknowledged
+  assert.deepEqual([reached, status, counts.acknowledged], [true, 'acknowledged', 2])
+})
+
 test('a wait ends as soon as the state is reached, from whichever side it comes', async (t) => {
   const { server, wait, register } = await open(t)
   const as = await register('bob')

@@ -2,6 +2,7 @@
  * Retention: settled messages older than a tenant wants to keep are removed from the log, a few at a time. What is unsettled stays, and so
  * do dead letters that are still listed. Positions are never given again, and `trimmed_to` says up to where something may be missing.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../../core/clock.ts'
 import type { Principal } from '../../core/context.ts'
 import { Background } from '../../core/background.ts'
@@ -69,7 +70,7 @@ export async function makeRetention(parts: RetentionParts): Promise<Retention> {
   const { database, clock, log } = parts
   const { values } = database.dialect
   const background = new Background(parts.logger, 'old messages could not be removed')
-  const states = makeDeliveryStates({ reader: database, values })
+  const states = makeDeliveryStates({ reader: database, values, pause: () => nextTurn() })
   const settings = new Map((await loadRetention(database)).map((row) => [row.tenant, row]))
   /** Messages of tenants that limit their number, counted once and kept up since. */
   const counts = new Map<number, number>()

@@ -1,4 +1,5 @@
 /** Messages: send, ask, reply, publish, subscribe, list, and the inbox operations. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Message } from '@cadre/contract'
 import type { Clock } from '../../core/clock.ts'
 import type { Caller, Context } from '../../core/context.ts'
@@ -95,7 +96,7 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     }))
   const store = guard === undefined ? send : (message: Outgoing) => guard(message, send, isStored)
   const ownership = makeOwnership(parts)
-  const states = makeDeliveryStates({ reader: database, values: database.dialect.values })
+  const states = makeDeliveryStates({ reader: database, values: database.dialect.values, pause: () => nextTurn() })
   const views = makeViews({ states, directory })
   const retention = await makeRetention({ ...parts, system })
   const trimmedTo = (tenant: number) => retention.trimmedTo(tenant)
