@@ -1,5 +1,5 @@
 /** The page's own small client: REST by fetch, the log by one WebSocket. Same origin, signed in by cookie. */
-import type { Agent, LogEntry, Message, OutputOf, Problem, Task } from '@cadre/contract'
+import type { Agent, InputOf, LogEntry, Message, OutputOf, Problem, Task } from '@cadre/contract'
 
 /** A refusal or failure of the server; `status` 0 when it could not be reached. */
 export class ApiError extends Error {
@@ -38,22 +38,46 @@ async function call<T>(path: string, init: Omit<RequestInit, 'headers'> & { head
 const post = <T>(path: string, body: unknown): Promise<T> =>
   call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } })
 
-interface Page<T> {
+const remove = <T>(path: string): Promise<T> => call(path, { method: 'DELETE' })
+const at = (id: string): string => encodeURIComponent(id)
+
+export interface Page<T> {
   items: T[]
   next: string | null
 }
 export type TaskDetail = OutputOf<'tasks.get'>
 export type Artifact = OutputOf<'artifacts.get'>
+export type Inbox = OutputOf<'messages.inbox'>
+export type Receipt = OutputOf<'messages.receipt'>
+export type DeadLetter = OutputOf<'messages.dead_letters'>['items'][number]
+export type Brake = OutputOf<'brakes.list'>['items'][number]
+export type Rule = OutputOf<'rules.list'>['items'][number]
+export type Connection = OutputOf<'system.connections'>['items'][number]
+export type Subscription = OutputOf<'messages.subscriptions'>['items'][number]
 
 export const api = {
   health: () => call<OutputOf<'system.health'>>('/health'),
   metrics: () => call<OutputOf<'system.metrics'>>('/metrics'),
   agents: () => call<Page<Agent>>('/agents?limit=500'),
   tasks: (limit: number) => call<Page<Task>>(`/tasks?limit=${limit}`),
-  task: (id: string) => call<TaskDetail>(`/tasks/${encodeURIComponent(id)}`),
+  task: (id: string) => call<TaskDetail>(`/tasks/${at(id)}`),
   messages: (limit: number) => call<Page<Message>>(`/messages?limit=${limit}`),
-  message: (id: string) => call<Message>(`/messages/${encodeURIComponent(id)}`),
-  artifact: (id: string) => call<Artifact>(`/artifacts/${encodeURIComponent(id)}`),
+  message: (id: string) => call<Message>(`/messages/${at(id)}`),
+  artifact: (id: string) => call<Artifact>(`/artifacts/${at(id)}`),
+  events: (after: number, limit: number) => call<OutputOf<'events.list'>>(`/events?after=${after}&limit=${limit}`),
+  topics: () => call<OutputOf<'events.topics'>>('/events/topics'),
+  inbox: (agent: string) => call<Inbox>(`/agents/${at(agent)}/inbox`),
+  subscriptions: (agent: string) => call<Page<Subscription>>(`/subscriptions?agent=${at(agent)}&limit=100`),
+  receipt: (id: string) => call<Receipt>(`/messages/${at(id)}/receipt`),
+  deadLetters: () => call<Page<DeadLetter>>('/dead-letters?limit=100'),
+  redrive: (id: string) => post(`/dead-letters/${at(id)}/redrive`, {}),
+  purge: (id: string) => remove(`/dead-letters/${at(id)}`),
+  brakes: () => call<Page<Brake>>('/brakes?held=true&limit=100'),
+  resetBrake: (id: string) => post(`/brakes/${at(id)}/reset`, {}),
+  rules: () => call<Page<Rule>>('/rules?limit=200'),
+  addRule: (rule: InputOf<'rules.create'>) => post<Rule>('/rules', rule),
+  removeRule: (id: string) => remove(`/rules/${at(id)}`),
+  connections: () => call<Page<Connection>>('/connections?limit=200'),
   spawn: (name: string, type: string) => post<Agent>('/agents/spawn', { name, type }),
   submit: (name: string, tasks: readonly Record<string, unknown>[]) => post<OutputOf<'tasks.dag'>>('/tasks/dag', { name, tasks }),
   broadcast: (content: string) => post<Message>('/messages', { content, type: 'greeting', broadcast: true }),

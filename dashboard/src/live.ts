@@ -66,11 +66,12 @@ export function createStore(): Store & { start(): () => void } {
     try {
       // The head is read before the rest, so that nothing falls between the snapshot and the first entry.
       const metrics = await api.metrics()
-      const [health, agents, tasks, messages] = await Promise.all([
+      const [health, agents, tasks, messages, entries] = await Promise.all([
         api.health(),
         api.agents(),
         api.tasks(limits.tasks),
         api.messages(limits.messages),
+        api.events(Math.max(0, metrics.log_seq - limits.entries), limits.entries),
       ])
       if (mine !== generation) return
       const projection = projectSnapshot({
@@ -78,6 +79,8 @@ export function createStore(): Store & { start(): () => void } {
         agents: agents.items,
         tasks: tasks.items,
         messages: messages.items,
+        // Those after the head come again by the socket.
+        entries: entries.items.filter(({ seq }) => seq <= metrics.log_seq),
         metrics,
         health,
       })

@@ -27,18 +27,61 @@ test('a message goes from stored over delivered to acknowledged, and not back', 
   assert.equal(view.messages[0]?.status, 'acknowledged')
 })
 
-test('a broadcast is acknowledged when every recipient has acknowledged it, each counted once', () => {
-  const acknowledged = (agent: string) =>
-    sampleEntry(0, 'message.settled', { message_ids: ['m'], agent_id: agent, state: 'acknowledged' })
+test('a broadcast is stored until every recipient has it, delivered until every one has acknowledged it', () => {
+  const settled = (agent: string, state: string) =>
+    sampleEntry(0, 'message.settled', { message_ids: ['m'], agent_id: agent, state })
   let view = applyEntries(
     emptyProjection,
     [sampleEntry(1, 'message.sent', sampleMessage('m', { recipient_count: 2 }))],
     nothingStale(),
   )
-  view = applyEntries(view, [acknowledged('a'), acknowledged('a')], nothingStale())
-  assert.equal(view.messages[0]?.status, 'delivered')
-  view = applyEntries(view, [acknowledged('b')], nothingStale())
-  assert.equal(view.messages[0]?.status, 'acknowledged')
+  const after = (agent: string, state: string) => {
+    view = applyEntries(view, [settled(agent, state)], nothingStale())
+    return view.messages[0]?.status
+  }
+  assert.equal(after('a', 'acknowledged'), 'stored')
+  assert.equal(after('a', 'acknowledged'), 'stored')
+  assert.equal(after('b', 'leased'), 'delivered')
+  assert.equal(after('b', 'acknowledged'), 'acknowledged')
+  assert.equal(after('b', 'leased'), 'acknowledged')
+})
+
+test('a broadcast with a copy that died or expired says so once nothing is under way', () => {
+  const lost = (seq: number, type: string, agent: string) => sampleEntry(seq, type, { message_id: 'm', agent_id: agent })
+  let view = applyEntries(
+    emptyProjection,
+    [sampleEntry(1, 'message.sent', sampleMessage('m', { recipient_count: 2 })), lost(2, 'message.expired', 'a')],
+    nothingStale(),
+  )
+  assert.equal(view.messages[0]?.status, 'stored')
+  view = applyEntries(view, [lost(3, 'message.dead', 'b')], nothingStale())
+  assert.equal(view.messages[0]?.status, 'dead')
+  assert.equal(view.changes.get('m'), 2)
+})
+
+test('an expired message shows as expired', () => {
+  const view = applyEntries(
+    { ...emptyProjection, messages: [sampleMessage('m')] },
+    [sampleEntry(1, 'message.expired', { message_id: 'm', agent_id: 'a', agent: 'a', attempts: 0 })],
+    nothingStale(),
+  )
+  assert.equal(view.messages[0]?.status, 'expired')
+})
+
+test('durable entries are kept newest first and bounded; each touches the lists it is about', () => {
+  const entries = [
+    sampleEntry(0, 'message.settled', { message_ids: [], agent_id: 'a', state: 'leased' }),
+    ...Array.from({ length: limits.entries + 20 }, (_, index) => sampleEntry(index + 1, 'brake.tripped', {})),
+    sampleEntry(limits.entries + 21, 'message.dead', { message_id: 'x', agent_id: 'a' }),
+    sampleEntry(limits.entries + 22, 'rule.created', {}),
+  ]
+  const view = applyEntries(emptyProjection, entries, nothingStale())
+  assert.equal(view.entries.length, limits.entries)
+  assert.deepEqual(
+    view.entries.slice(0, 3).map(({ type }) => type),
+    ['rule.created', 'message.dead', 'brake.tripped'],
+  )
+  assert.deepEqual(view.touched, { deadLetters: 1, brakes: limits.entries + 20, rules: 1, connections: 0, inboxes: 2 })
 })
 
 test('a broadcast of the snapshot is read again, since its earlier acknowledgements are not known', () => {
@@ -167,7 +210,7 @@ test('entries of unknown types and shapes are passed over', () => {
     [sampleEntry(1, 'future.thing', { x: 1 }), sampleEntry(2, 'message.sent', null)],
     nothingStale(),
   )
-  assert.deepEqual({ ...view, seq: 0 }, emptyProjection)
+  assert.deepEqual({ ...view, seq: 0, entries: [], touched: emptyProjection.touched }, emptyProjection)
   assert.equal(view.seq, 2)
 })
 

@@ -9,7 +9,18 @@ export type Metrics = OutputOf<'system.metrics'>
 export type Health = OutputOf<'system.health'>
 
 /** Newest of each kind that are kept. */
-export const limits = { tasks: 500, messages: 300, agents: 500 } as const
+export const limits = { tasks: 500, messages: 300, agents: 500, entries: 200 } as const
+
+/** Lists that are read whole; each is read again when its number here has changed. */
+export interface Touched {
+  deadLetters: number
+  brakes: number
+  rules: number
+  connections: number
+  inboxes: number
+}
+type Copies = ReadonlyMap<string, CopyState>
+type CopyState = 'ready' | 'leased' | 'acknowledged' | 'dead' | 'expired'
 
 export interface Projection {
   seq: number
@@ -17,8 +28,13 @@ export interface Projection {
   tasks: ReadonlyMap<string, Task>
   /** Newest first. */
   messages: readonly Message[]
-  /** Copies of a message acknowledged since it appeared here, by message id: a broadcast is acknowledged when all are. */
-  receipts: ReadonlyMap<string, ReadonlySet<string>>
+  /** Of messages to several that appeared here: what became of each copy, by message id and agent id. */
+  receipts: ReadonlyMap<string, Copies>
+  /** How often something happened to a message that is shown, by message id. */
+  changes: ReadonlyMap<string, number>
+  /** Newest durable entries of the log, newest first. */
+  entries: readonly LogEntry[]
+  touched: Touched
   /** The seq of the last entry that moved a task, by task id. */
   moves: ReadonlyMap<string, number>
   metrics: Metrics | null
@@ -38,6 +54,9 @@ export const emptyProjection: Projection = {
   tasks: new Map(),
   messages: [],
   receipts: new Map(),
+  changes: new Map(),
+  entries: [],
+  touched: { deadLetters: 0, brakes: 0, rules: 0, connections: 0, inboxes: 0 },
   moves: new Map(),
   metrics: null,
   health: null,
@@ -49,6 +68,8 @@ export interface Snapshot {
   agents: readonly Agent[]
   tasks: readonly Task[]
   messages: readonly Message[]
+  /** Oldest first. */
+  entries: readonly LogEntry[]
   metrics: Metrics
   health: Health
 }
@@ -60,6 +81,9 @@ export function projectSnapshot(snapshot: Snapshot): Projection {
     tasks: new Map(snapshot.tasks.map((task) => [task.id, task])),
     messages: snapshot.messages.slice(0, limits.messages),
     receipts: new Map(),
+    changes: new Map(),
+    entries: snapshot.entries.slice(-limits.entries).toReversed(),
+    touched: emptyProjection.touched,
     moves: new Map(),
     metrics: snapshot.metrics,
     health: snapshot.health,
@@ -69,12 +93,28 @@ export function projectSnapshot(snapshot: Snapshot): Projection {
 /** Applies entries in order; those the view has seen are skipped. `seq` 0 marks entries that are not durable. Adds to `stale`. */
 export function applyEntries(projection: Projection, entries: readonly LogEntry[], stale: Stale): Projection {
   let next = projection
+  const fresh: LogEntry[] = []
+  const touched = { ...projection.touched }
   for (const entry of entries) {
     if (entry.seq !== 0 && entry.seq <= next.seq) continue
     next = applyEntry(next, entry, stale)
-    if (entry.seq !== 0) next = { ...next, seq: entry.seq }
+    touch(touched, entry)
+    if (entry.seq === 0) continue
+    next = { ...next, seq: entry.seq }
+    fresh.push(entry)
   }
-  return next
+  if (fresh.length === 0) return { ...next, touched }
+  return { ...next, touched, entries: [...fresh.toReversed(), ...next.entries].slice(0, limits.entries) }
+}
+
+const deadLetterEntries: ReadonlySet<string> = new Set(['message.dead', 'message.redelivered', 'message.purged'])
+
+function touch(touched: Touched, { type }: LogEntry): void {
+  if (deadLetterEntries.has(type)) touched.deadLetters += 1
+  if (type.startsWith('brake.')) touched.brakes += 1
+  if (type.startsWith('rule.')) touched.rules += 1
+  if (type.startsWith('message.') || type.startsWith('topic.')) touched.inboxes += 1
+  if (type === 'agent.joined' || type === 'agent.left') touched.connections += 1
 }
 
 function applyEntry(projection: Projection, entry: LogEntry, stale: Stale): Projection {
@@ -84,8 +124,8 @@ function applyEntry(projection: Projection, entry: LogEntry, stale: Stale): Proj
   stale.agents ||= entry.type.startsWith('message.')
   if (entry.type === 'message.sent') return addMessage(projection, data as Message)
   if (entry.type === 'message.settled') return settle(projection, data, stale)
-  if (entry.type === 'message.dead') return setMessageStatus(projection, new Set([String(data.message_id)]), 'dead')
-  if (entry.type === 'message.redelivered') return setMessageStatus(projection, new Set([String(data.message_id)]), 'stored')
+  const fate = fates[entry.type]
+  if (fate !== undefined) return moveCopies(projection, new Set([String(data.message_id)]), String(data.agent_id), fate, stale)
   if (entry.type.startsWith('task.')) return moveTask(projection, entry, data, stale)
   if (entry.type.startsWith('agent.')) return moveAgent(projection, entry, data, stale)
   return projection
@@ -96,12 +136,20 @@ function addMessage(projection: Projection, message: Message): Projection {
   const messages = [message, ...projection.messages].slice(0, limits.messages)
   const dropped = projection.messages.length === limits.messages ? projection.messages.at(-1) : undefined
   const receipts = new Map(projection.receipts)
-  if (dropped !== undefined) receipts.delete(dropped.id)
-  if (message.recipient_count > 1) receipts.set(message.id, new Set())
-  return { ...projection, messages, receipts }
+  if (message.recipient_count > 1) receipts.set(message.id, new Map())
+  if (dropped === undefined) return { ...projection, messages, receipts }
+  const changes = new Map(projection.changes)
+  receipts.delete(dropped.id)
+  changes.delete(dropped.id)
+  return { ...projection, messages, receipts, changes }
 }
 
-const statusOfDelivery: Readonly<Record<string, Message['status']>> = {
+const fates: Readonly<Record<string, CopyState>> = {
+  'message.dead': 'dead',
+  'message.expired': 'expired',
+  'message.redelivered': 'ready',
+}
+const statusOfCopy: Readonly<Record<CopyState, Message['status']>> = {
   ready: 'stored',
   leased: 'delivered',
   acknowledged: 'acknowledged',
@@ -111,31 +159,47 @@ const statusOfDelivery: Readonly<Record<string, Message['status']>> = {
 
 function settle(projection: Projection, data: Record<string, unknown>, stale: Stale): Projection {
   const ids = new Set(Array.isArray(data.message_ids) ? data.message_ids.map(String) : [])
-  const status = statusOfDelivery[String(data.state)]
-  if (status === undefined || ids.size === 0) return projection
-  const agent = String(data.agent_id)
+  const state = String(data.state)
+  if (!(state in statusOfCopy) || ids.size === 0) return projection
+  return moveCopies(projection, ids, String(data.agent_id), state as CopyState, stale)
+}
+
+/** Something became of the copy that one agent has of these messages. */
+function moveCopies(
+  projection: Projection,
+  ids: ReadonlySet<string>,
+  agent: string,
+  state: CopyState,
+  stale: Stale,
+): Projection {
   const receipts = new Map(projection.receipts)
+  const changes = new Map(projection.changes)
   const messages = projection.messages.map((message) => {
     if (!ids.has(message.id)) return message
-    if (message.recipient_count <= 1) return withStatus(message, status)
-    const acknowledged = receipts.get(message.id)
-    // Read with the snapshot: which copies were acknowledged before is not known here.
-    if (acknowledged === undefined) {
+    changes.set(message.id, (changes.get(message.id) ?? 0) + 1)
+    if (message.recipient_count <= 1) return withStatus(message, statusOfCopy[state])
+    const known = receipts.get(message.id)
+    // Read with the snapshot: what became of the other copies before is not known here.
+    if (known === undefined) {
       stale.messages.add(message.id)
       return message
     }
-    if (status !== 'acknowledged') return message.status === 'stored' ? withStatus(message, status) : message
-    const all = new Set(acknowledged).add(agent)
-    receipts.set(message.id, all)
-    return withStatus(message, all.size >= message.recipient_count ? 'acknowledged' : 'delivered')
+    if (known.get(agent) === 'acknowledged' && state === 'leased') return message
+    const copies = new Map(known).set(agent, state)
+    receipts.set(message.id, copies)
+    return withStatus(message, statusOfCopies(copies, message.recipient_count))
   })
-  return { ...projection, messages, receipts }
+  return { ...projection, messages, receipts, changes }
 }
 
-const setMessageStatus = (projection: Projection, ids: ReadonlySet<string>, status: Message['status']): Projection => ({
-  ...projection,
-  messages: projection.messages.map((message) => (ids.has(message.id) ? withStatus(message, status) : message)),
-})
+/** As the server puts it together: stored while one copy waits, then delivered while one is with its agent. */
+function statusOfCopies(copies: Copies, count: number): Message['status'] {
+  const states = new Set(copies.values())
+  if (copies.size < count || states.has('ready')) return 'stored'
+  if (states.has('leased')) return 'delivered'
+  if (states.has('dead')) return 'dead'
+  return states.has('expired') ? 'expired' : 'acknowledged'
+}
 
 /** An acknowledged message stays so: the entry of its delivery may come after. */
 const withStatus = (message: Message, status: Message['status']): Message =>

@@ -63,6 +63,7 @@ export const sampleMessage = (id: string, fields: Partial<Message> = {}): Messag
   reply_to: null,
   task_id: null,
   artifacts: [],
+  route: { by: 'direct', reason: 'named by the sender' },
   status: 'stored',
   late: false,
   created_at: began,

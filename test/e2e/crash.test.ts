@@ -54,6 +54,12 @@ verifies(
     )
     const violations = checkHistory(run.history)
     assert.equal(violations.length, 0, describe(violations))
+    const dead = run.receipts.flatMap(({ deliveries }) => deliveries.filter(({ state }) => state === 'dead'))
+    assert.equal(dead.length, count('dead'), 'senders are told of each copy that died')
+    assert.ok(
+      dead.every(({ reason }) => (reason ?? '') !== ''),
+      'and why',
+    )
     assert.ok(again > 0, 'what a killed receiver had in hand came again under its id')
     assert.ok(run.healedMs < 60_000, 'inboxes are empty within a minute of the last fault')
   },

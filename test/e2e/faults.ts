@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import type { Agent, Message, OutputOf } from '@cadre/contract'
+import type { Agent, Message, MessageReceipt, OutputOf } from '@cadre/contract'
 import { temporaryFolder } from '../../server/src/testing.ts'
 import { type Fact, merge } from '../history/history.ts'
 import type { ReceiverOrders } from './fault-receiver.ts'
@@ -42,7 +42,8 @@ export interface FaultRun {
   kills: { server: number; sender: number; receiver: number }
   /** Milliseconds from the last fault to empty inboxes. */
   healedMs: number
-  folder: string
+  /** What their senders are told of messages of which a copy died. */
+  receipts: MessageReceipt[]
 }
 
 const idBytes = 16
@@ -84,12 +85,16 @@ export async function runWithFaults(plan: FaultPlan, cleanUp: (undo: () => Promi
     const orders: SenderOrders | ReceiverOrders = senders.includes(agent)
       ? { ...common, messages: each, talks: plan.talks, receivers, window: 2, gate: file('gate') }
       : { ...common, effects: file(`${agent}.effects`) }
-    children.set(agent, keepRunning(senders.includes(agent) ? 'fault-sender.ts' : 'fault-receiver.ts', orders, () => ending))
+    children.set(
+      agent,
+      keepRunning(senders.includes(agent) ? 'fault-sender.ts' : 'fault-receiver.ts', orders, () => ending),
+    )
   }
 
   // Each effect is one line of an id, all ids of one length.
   const effects = () =>
-    receivers.reduce((sum, name) => sum + (existsSync(file(`${name}.effects`)) ? statSync(file(`${name}.effects`)).size : 0), 0) / idBytes
+    receivers.reduce((sum, name) => sum + (existsSync(file(`${name}.effects`)) ? statSync(file(`${name}.effects`)).size : 0), 0) /
+    idBytes
   const expected = senders.reduce((sum, sender) => sum + countEffects(sender, each, plan.talks, receivers), 0)
   const deadline = performance.now() + plan.limit
   const until = async (done: () => boolean | Promise<boolean>, what: string) => {
@@ -149,15 +154,17 @@ export async function runWithFaults(plan: FaultPlan, cleanUp: (undo: () => Promi
   await until(storedAll, 'every answer to a sender')
   await until(async () => Object.values(await depths()).every((depth) => depth === 0), 'empty inboxes')
   const healedMs = performance.now() - since
+  const letters = await readDeadLetters(server)
+  const receipts = await readReceipts(server, letters, tokens)
   const final: Fact[] = [
-    ...(await readDeadLetters(server)),
+    ...letters.map(({ agent, message, reason }): Fact => ({ fact: 'dead', agent, id: message.id, reason })),
     ...(await readStatuses(server, senders, tokens)),
     { fact: 'final', depths: await depths(), drained: true, told: senders },
   ]
   ending = true
   for (const child of children.values()) await child.kill()
   const parts = [...senders, ...receivers].map((name) => readJournal(file(`${name}.journal`)))
-  return { history: [...withUnanswered(merge(parts)), ...final], reached, kills, healedMs, folder: data.path }
+  return { history: [...withUnanswered(merge(parts)), ...final], reached, kills, healedMs, receipts }
 }
 
 interface Child {
@@ -232,9 +239,20 @@ async function pages<T>(server: Running, path: string, token?: string): Promise<
   return items
 }
 
-async function readDeadLetters(server: Running): Promise<Fact[]> {
-  const letters = await pages<OutputOf<'messages.dead_letters'>['items'][number]>(server, '/dead-letters?limit=100')
-  return letters.map(({ agent, message, reason }) => ({ fact: 'dead', agent, id: message.id, reason }))
+type DeadLetter = OutputOf<'messages.dead_letters'>['items'][number]
+
+const readDeadLetters = (server: Running): Promise<DeadLetter[]> => pages<DeadLetter>(server, '/dead-letters?limit=100')
+
+async function readReceipts(
+  server: Running,
+  letters: readonly DeadLetter[],
+  tokens: ReadonlyMap<string, string>,
+): Promise<MessageReceipt[]> {
+  const senderOf = new Map(letters.map(({ message }) => [message.id, message.sender]))
+  const receipts: MessageReceipt[] = []
+  for (const [id, sender] of senderOf)
+    receipts.push(await server.call<MessageReceipt>('GET', `/messages/${id}/receipt`, undefined, { token: tokens.get(sender) }))
+  return receipts
 }
 
 /** What each sender is told about each of its messages. */

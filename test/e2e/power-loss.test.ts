@@ -14,8 +14,8 @@ import { launch } from './program.ts'
 import { makeRandom } from './random.ts'
 
 const full = process.env['CADRE_TEST_FULL'] === '1'
-const losses = full ? 60 : 6
-const messages = full ? 6_000 : 900
+const losses = full ? 60 : 4
+const messages = full ? 6_000 : 600
 const seed = Number(process.env['CADRE_CRASH_SEED'] ?? 20_260_102)
 
 const found = findCompiler()
@@ -28,7 +28,10 @@ function prepare(t: { after(undo: () => void): void }): { journals: string; libr
   return { journals: `${work.path}/journals`, library: buildShim(found.compiler, work.path) }
 }
 
-void test(`${losses} power losses under load: nothing lost, nothing done twice, nothing out of order`, { skip, timeout: 600_000 }, async (t) => {
+void test(`${losses} power losses under load: nothing lost, nothing done twice, nothing out of order`, {
+  skip,
+  timeout: 600_000,
+}, async (t) => {
   const { journals, library } = prepare(t)
   const random = makeRandom(seed)
   const seen: PowerLoss[] = []
@@ -119,13 +122,19 @@ async function storeAndLosePower(t: { after(undo: () => unknown): void }, liesAb
   return history
 }
 
-void test('what was acknowledged to its sender survives a disk that loses everything unsynced', { skip, timeout: 60_000 }, async (t) => {
+void test('what was acknowledged to its sender survives a disk that loses everything unsynced', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
   const violations = checkHistory(await storeAndLosePower(t))
   assert.equal(violations.length, 0, describe(violations))
 })
 
 // Without this, the two above could pass because the shim takes nothing away.
-void test('a disk that lies about syncs of the log loses messages, and the judge says so', { skip, timeout: 60_000 }, async (t) => {
+void test('a disk that lies about syncs of the log loses messages, and the judge says so', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
   const violations = checkHistory(await storeAndLosePower(t, '-wal'))
   const lost = violations.filter(({ invariant, fault }) => invariant === 'N1' && fault === 'lost')
   assert.ok(lost.length >= 100, `${lost.length} lost messages were found: ${describe(violations)}`)

@@ -143,7 +143,7 @@ function makeRecorder(
 
   return {
     goes: (text: string) => frames(text).forEach(goes),
-    came: (text: string) => frames(String(text)).forEach(came),
+    came: (text: string) => frames(text).forEach(came),
     ended(): void {
       for (const call of calls.values()) if ('call' in call) note({ fact: 'send-failed', call: call.call, code: 'unknown' })
       calls.clear()

@@ -149,7 +149,8 @@ function judgeBounces(final: Final, bounces: readonly Bounced[], sends: Sends, c
     if (final.told?.includes(send.sender) !== true) continue
     for (const agent of send.to) {
       const ended = copies.find(agent, id)?.ended
-      if (ended && !told.has(`${id} ${agent}`)) accuse('N13', 'end-untold', `${send.sender} was not told that ${id} ended`, [send, ended])
+      if (ended && !told.has(`${id} ${agent}`))
+        accuse('N13', 'end-untold', `${send.sender} was not told that ${id} ended`, [send, ended])
     }
   }
 }

@@ -82,14 +82,12 @@ export function makeCopies(history: readonly Fact[], sends: Sends, accuse: Accus
   function judgeAttempt(copy: Copy, fact: Delivered): void {
     const before = copy.deliveries.at(-1)
     const owner = byReceipt.get(fact.receipt)
-    if (owner && owner.copy !== copy)
-      accuse('N4', 'receipt-shared', 'one receipt names two deliveries', [owner.fact, fact])
+    if (owner && owner.copy !== copy) accuse('N4', 'receipt-shared', 'one receipt names two deliveries', [owner.fact, fact])
     if (before && fact.attempt <= before.attempt)
       accuse('N4', 'attempt-repeated', `attempt ${fact.attempt} came after attempt ${before.attempt}`, [before, fact])
     else if (before?.receipt === fact.receipt)
       accuse('N4', 'receipt-repeated', 'a new attempt came under the old receipt', [before, fact])
-    if (copy.settled)
-      accuse('N4', 'delivered-after-acknowledged', `${copy.id} had been acknowledged`, [copy.settled, fact])
+    if (copy.settled) accuse('N4', 'delivered-after-acknowledged', `${copy.id} had been acknowledged`, [copy.settled, fact])
     if (copy.ended)
       accuse('N4', copy.ended.fact === 'expired' ? 'delivered-after-expired' : 'delivered-after-dead', `${copy.id} had ended`, [
         copy.ended,
@@ -174,11 +172,14 @@ export function makeCopies(history: readonly Fact[], sends: Sends, accuse: Accus
     ended(fact) {
       const copy = copyOf(fact.agent, fact.id)
       if (copy.settled)
-        accuse('N13', fact.fact === 'dead' ? 'acknowledged-but-dead' : 'acknowledged-but-expired', 'its receiver was told otherwise', [
-          copy.settled,
-          fact,
-        ])
-      if (fact.fact === 'dead' && fact.reason === '') accuse('N13', 'dead-without-reason', `${fact.id} is dead, nobody says why`, [fact])
+        accuse(
+          'N13',
+          fact.fact === 'dead' ? 'acknowledged-but-dead' : 'acknowledged-but-expired',
+          'its receiver was told otherwise',
+          [copy.settled, fact],
+        )
+      if (fact.fact === 'dead' && fact.reason === '')
+        accuse('N13', 'dead-without-reason', `${fact.id} is dead, nobody says why`, [fact])
       const send = sends.find(fact.id)?.send
       if (fact.fact === 'expired' && send && send.mortal !== true)
         accuse('N1', 'expired-without-ttl', `${fact.id} had no time to live`, [send, fact])

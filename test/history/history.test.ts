@@ -33,10 +33,16 @@ void group('hand-made histories with a fault', () => {
 })
 
 const number = fc.nat(20)
-const lost = fc.constantFrom('nothing', 'nothing', 'answer', 'request') as fc.Arbitrary<'nothing' | 'answer' | 'request'>
+const lost = fc.constantFrom<'nothing' | 'answer' | 'request'>('nothing', 'nothing', 'answer', 'request')
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('send' as const), sender: number, to: number, conversation: number, lost }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('resend' as const), pick: number, lost: fc.constantFrom('nothing', 'answer') }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('send' as const), sender: number, to: number, conversation: number, lost }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('resend' as const), pick: number, lost: fc.constantFrom('nothing', 'answer') }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('conflict' as const), pick: number }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('deliver' as const), agent: number }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('acknowledge' as const), pick: number, lost }) },
@@ -137,7 +143,9 @@ const mutations: Readonly<Record<string, Mutation>> = {
     const [one, two] = line ?? []
     if (!one || !two) return undefined
     return {
-      facts: facts.map((fact) => (fact === one ? { ...two, seq: one.seq ?? 0 } : fact === two ? { ...one, seq: two.seq ?? 0 } : fact)),
+      facts: facts.map((fact) =>
+        fact === one ? { ...two, seq: one.seq ?? 0 } : fact === two ? { ...one, seq: two.seq ?? 0 } : fact,
+      ),
       expected: ['inversion', 'not-waited', 'attempt-repeated', 'delivered-before-sent'],
     }
   },

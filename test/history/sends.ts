@@ -60,7 +60,10 @@ export function makeSends(history: readonly Fact[], accuse: Accuse): Sends {
   function become(id: string, send: Send, evidence: Stored | Delivered): Message {
     const effort = effortOf(send)
     if (effort.id !== undefined && effort.id !== id)
-      accuse('N10', 'stored-twice', `one send became ${effort.id} and ${id}`, [...effort.calls.map((call) => call.send), evidence])
+      accuse('N10', 'stored-twice', `one send became ${effort.id} and ${id}`, [
+        ...effort.calls.map((call) => call.send),
+        evidence,
+      ])
     effort.id ??= id
     const known = byId.get(id)
     if (known) {
@@ -108,7 +111,8 @@ export function makeSends(history: readonly Fact[], accuse: Accuse): Sends {
           accuse('N13', 'duplicate-without-original', 'called a duplicate, but nothing of this key was sent before', [send, fact])
       } else {
         const [first] = answered
-        if (first) accuse('N13', 'duplicate-not-flagged', 'called new, but this key had been answered before', [first, send, fact])
+        if (first)
+          accuse('N13', 'duplicate-not-flagged', 'called new, but this key had been answered before', [first, send, fact])
         effort.original ??= fact
       }
       call.outcome = fact
@@ -117,7 +121,11 @@ export function makeSends(history: readonly Fact[], accuse: Accuse): Sends {
       number(message, fact)
       if (fact.sender_seq === undefined) return
       if (!fact.duplicate && call.after && fact.sender_seq <= (call.after.sender_seq ?? 0))
-        accuse('N3', 'numbered-out-of-order', 'a later send of the conversation has a number that is not higher', [call.after, send, fact])
+        accuse('N3', 'numbered-out-of-order', 'a later send of the conversation has a number that is not higher', [
+          call.after,
+          send,
+          fact,
+        ])
       const line = lineOf(send)
       if (fact.sender_seq > (highest.get(line)?.sender_seq ?? 0)) highest.set(line, fact)
     },
@@ -140,7 +148,8 @@ export function makeSends(history: readonly Fact[], accuse: Accuse): Sends {
       const known = byId.get(fact.id)
       if (known) {
         const { send } = known
-        if (fact.body !== send.body) accuse('N2', 'content-changed', `${fact.id} was delivered with another content`, [send, fact])
+        if (fact.body !== send.body)
+          accuse('N2', 'content-changed', `${fact.id} was delivered with another content`, [send, fact])
         if (fact.sender !== send.sender) accuse('N2', 'sender-changed', `${fact.id} was sent by ${send.sender}`, [send, fact])
         if (send.conversation !== undefined && fact.conversation !== undefined && fact.conversation !== send.conversation)
           accuse('N2', 'conversation-changed', `${fact.id} was sent in ${send.conversation}`, [send, fact])
@@ -148,7 +157,9 @@ export function makeSends(history: readonly Fact[], accuse: Accuse): Sends {
         return known
       }
       const matching = (byBody.get(fact.body) ?? []).filter(({ send }) => send.sender === fact.sender)
-      const open = matching.filter(({ outcome }) => outcome === undefined || outcome.fact === 'stored' || outcome.code === 'unknown')
+      const open = matching.filter(
+        ({ outcome }) => outcome === undefined || outcome.fact === 'stored' || outcome.code === 'unknown',
+      )
       const call = open.find(({ send }) => effortOf(send).id === undefined) ?? open[0]
       if (call) {
         const message = become(fact.id, call.send, fact)

@@ -154,7 +154,15 @@ export function simulate(steps: readonly Step[]): Fact[] {
         const to = step.to % 3 === 2 ? receivers : [choose(receivers, step.to) as string]
         const sender = choose(senders, step.sender) as string
         const conversation = `talk ${step.conversation % 3}`
-        const each: Sent = { sender, to, conversation, key: `key ${number}`, body: `body ${number}`, message: undefined, answered: false }
+        const each: Sent = {
+          sender,
+          to,
+          conversation,
+          key: `key ${number}`,
+          body: `body ${number}`,
+          message: undefined,
+          answered: false,
+        }
         sent.push(each)
         return request(each, step.lost)
       }

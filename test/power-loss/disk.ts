@@ -90,7 +90,9 @@ function readWrites(path: string): Write[] {
   for (let at = 0; at + headBytes <= bytes.length; ) {
     const kind = kinds[bytes.readUInt32LE(at + 4)]
     if (bytes.readUInt32LE(at) !== magic || !kind) throw new Error(`${path} is no journal of the shim`)
-    const [offset = 0, sizeBefore = 0, oldBytes = 0, newBytes = 0] = [8, 16, 24, 32].map((field) => Number(bytes.readBigUInt64LE(at + field)))
+    const [offset = 0, sizeBefore = 0, oldBytes = 0, newBytes = 0] = [8, 16, 24, 32].map((field) =>
+      Number(bytes.readBigUInt64LE(at + field)),
+    )
     const begin = at + headBytes
     // The last record may have been cut by the kill; its write did not begin.
     if (begin + oldBytes + newBytes > bytes.length) break
@@ -136,7 +138,11 @@ function undo(content: Buffer<ArrayBuffer>, { offset, sizeBefore, old }: Write):
 }
 
 /** With `random`, each sector of the disk got there or not. */
-function redo(content: Buffer<ArrayBuffer>, { kind, offset, next }: Write, random: (() => number) | undefined): Buffer<ArrayBuffer> {
+function redo(
+  content: Buffer<ArrayBuffer>,
+  { kind, offset, next }: Write,
+  random: (() => number) | undefined,
+): Buffer<ArrayBuffer> {
   const size = kind === 'truncate' ? offset : Math.max(content.length, offset + next.length)
   const after = Buffer.alloc(size)
   content.copy(after, 0, 0, size)

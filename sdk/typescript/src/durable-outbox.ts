@@ -97,6 +97,7 @@ export class DurableOutbox implements Outbox {
   #sent = 0
   #bytes = 0
   #nextSeq = 1
+  #damaged = 0
   #wire: OutboxWire | undefined
   #state: 'closed' | 'opening' | 'open' | 'closing' = 'closed'
   #writing: Promise<void> | undefined
@@ -133,10 +134,7 @@ export class DurableOutbox implements Outbox {
       for (const call of calls.toSorted((one, other) => one.seq - other.seq)) this.#restore(call)
       this.#wire = wire
       this.#state = 'open'
-      if (damaged > 0) {
-        const parameters = { damaged, kept: calls.length }
-        wire.onError(new CadreClientError('outbox_failed', `${damaged} records of the outbox cannot be read.`, { parameters }))
-      }
+      this.#damaged = damaged
     } catch (error) {
       this.#state = 'closed'
       throw error
@@ -182,7 +180,11 @@ export class DurableOutbox implements Outbox {
     })
   }
 
-  add<N extends OperationName>(name: N, input: InputOf<N>, { idempotencyKey }: { idempotencyKey?: string } = {}): Promise<Queued> {
+  add<N extends OperationName>(
+    name: N,
+    input: InputOf<N>,
+    { idempotencyKey }: { idempotencyKey?: string } = {},
+  ): Promise<Queued> {
     return new Promise((resolve, reject) => {
       const wire = this.#wire
       if (!wire) return reject(closedError())
@@ -198,6 +200,7 @@ export class DurableOutbox implements Outbox {
   online(): void {
     this.#cancelPause?.()
     this.#cancelPause = undefined
+    this.#tellDamage()
     this.#pump()
   }
 
@@ -331,12 +334,10 @@ export class DurableOutbox implements Outbox {
       const { name, key, data } = entry.call
       entry.state = 'sent'
       this.#sent += 1
-      wire
-        .request(name, JSON.parse(data), { idempotencyKey: key, timeout: forever, onAnswer: entry.waiter?.onAnswer })
-        .then(
-          (answer) => this.#answered(entry, wire, () => entry.waiter?.resolve(answer)),
-          (error: unknown) => this.#refused(entry, wire, error),
-        )
+      wire.request(name, JSON.parse(data), { idempotencyKey: key, timeout: forever, onAnswer: entry.waiter?.onAnswer }).then(
+        (answer) => this.#answered(entry, wire, () => entry.waiter?.resolve(answer)),
+        (error: unknown) => this.#refused(entry, wire, error),
+      )
     }
   }
 
@@ -385,6 +386,16 @@ export class DurableOutbox implements Outbox {
     while (this.#outside[0] && this.#hasRoom(this.#outside[0].size)) this.#admit(this.#outside.shift() as Entry)
     this.#tellRoom()
     this.#tellEmpty()
+  }
+
+  #tellDamage(): void {
+    const wire = this.#wire
+    if (!wire || this.#damaged === 0) return
+    const parameters = { damaged: this.#damaged, kept: this.#entries.size }
+    const error = new CadreClientError('outbox_failed', `${this.#damaged} records of the outbox cannot be read.`, { parameters })
+    this.#damaged = 0
+    // The first connection is not in the hands of its user yet, so nobody listens before this turn has ended.
+    wire.clock.after(0, () => wire.onError(error))
   }
 
   #tellRoom(): void {

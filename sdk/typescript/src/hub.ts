@@ -156,7 +156,10 @@ export class Hub implements Messages {
     })
     this.#shelf = new ToolShelf(call, onError)
     this.#subscriptions = new Subscriptions(call, (handler, filter) => this.#inbox.handle(handler, filter))
-    Object.assign(this, makeMessages(call, () => clock.now()))
+    Object.assign(
+      this,
+      makeMessages(call, () => clock.now()),
+    )
     this.task = makeTasks(call, this.#taskFeed, clock, this.#work.ending())
     this.agents = makeAgents(call, (handler) => this.#emitter.on('presence', handler))
     this.memory = makeMemory(call)
@@ -263,7 +266,10 @@ export class Hub implements Messages {
   subscribe(topic: string, options?: SubscribeOptions): AsyncIterableIterator<Taken>
   subscribe(topic: string, first?: MessageHandler | SubscribeOptions, second?: SubscribeOptions): never {
     if (typeof first === 'function') return this.#subscriptions.add(topic, first, second) as never
-    return takeMessages((handler) => this.#subscriptions.add(topic, handler, first), { signal: first?.signal, closed: this.closed }) as never
+    return takeMessages((handler) => this.#subscriptions.add(topic, handler, first), {
+      signal: first?.signal,
+      closed: this.closed,
+    }) as never
   }
 
   unsubscribe(topic: string, options?: CallOptions): Promise<void> {

@@ -68,23 +68,20 @@ export async function* takeMessages(
   ending: Ending,
 ): AsyncGenerator<Taken, void> {
   const open = new Set<Held>()
-  const all = iterate<Held>(
-    async (push) => {
-      const detach = await attach(
-        (message) =>
-          new Promise<void>((done, back) => {
-            const held = { message, done, back }
-            open.add(held)
-            push(held)
-          }),
-      )
-      return () => {
-        for (const { back } of open) back(new Retry({ after: 0, reason: 'the loop ended before it was acknowledged' }))
-        return detach()
-      }
-    },
-    ending,
-  )
+  const all = iterate<Held>(async (push) => {
+    const detach = await attach(
+      (message) =>
+        new Promise<void>((done, back) => {
+          const held = { message, done, back }
+          open.add(held)
+          push(held)
+        }),
+    )
+    return () => {
+      for (const { back } of open) back(new Retry({ after: 0, reason: 'the loop ended before it was acknowledged' }))
+      return detach()
+    }
+  }, ending)
   for await (const held of all) {
     const acknowledge = () => {
       open.delete(held)
@@ -103,22 +100,19 @@ export async function* followLog(
 ): AsyncGenerator<LogEntry, void> {
   for (let full = true; full; ) {
     full = false
-    yield* iterate<LogEntry>(
-      (push, end) => {
-        const stop = watch(
-          (entry) => {
-            if (full) return
-            if (entry.seq > 0) after = entry.seq
-            if (push(entry) < ahead) return
-            full = true
-            stop()
-            end()
-          },
-          after === undefined ? {} : { after },
-        )
-        return stop
-      },
-      ending,
-    )
+    yield* iterate<LogEntry>((push, end) => {
+      const stop = watch(
+        (entry) => {
+          if (full) return
+          if (entry.seq > 0) after = entry.seq
+          if (push(entry) < ahead) return
+          full = true
+          stop()
+          end()
+        },
+        after === undefined ? {} : { after },
+      )
+      return stop
+    }, ending)
   }
 }

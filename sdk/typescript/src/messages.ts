@@ -44,7 +44,11 @@ export function makeMessages(call: Call, now: () => number): Messages {
   const messages: { [K in keyof Messages]: (...of: Parameters<Messages[K]>) => Promise<unknown> } = {
     send(to, content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.send', { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content), ...minimal }, options)
+      return call(
+        'messages.send',
+        { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content), ...minimal },
+        options,
+      )
     },
     async ask(to, content, given = {}) {
       const [options, fields] = splitOptions(given)
@@ -55,7 +59,11 @@ export function makeMessages(call: Call, now: () => number): Messages {
     },
     reply(to, content, given = {}) {
       const [options, fields] = split(given)
-      return call('messages.reply', { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content), ...minimal }, options)
+      return call(
+        'messages.reply',
+        { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content), ...minimal },
+        options,
+      )
     },
     broadcast(content, given = {}) {
       const [options, fields] = split(given)

@@ -62,7 +62,13 @@ class FileStore implements OutboxStore {
     for (const { seq } of removed) this.#drop(seq)
     if (this.#uncertain || this.#isWasteful()) await this.#rewrite()
     if (!this.#file) throw new CadreClientError('outbox_failed', 'The outbox is not open.')
-    const done = removed.length > 0 ? encodeDone(removed.map(({ seq }) => seq), this.#checksum) : ''
+    const done =
+      removed.length > 0
+        ? encodeDone(
+            removed.map(({ seq }) => seq),
+            this.#checksum,
+          )
+        : ''
     const text = done + added.map((call) => encodeCall(call, this.#checksum)).join('')
     try {
       if (added.length > 0) await this.#lock?.check()

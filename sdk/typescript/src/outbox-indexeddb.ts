@@ -36,7 +36,9 @@ interface IndexedDatabase {
 interface Browser {
   indexedDB?: { open(name: string, version: number): Request<IndexedDatabase> }
   navigator?: {
-    locks?: { request(name: string, options: { ifAvailable: true }, run: (lock: unknown) => Promise<void> | undefined): Promise<unknown> }
+    locks?: {
+      request(name: string, options: { ifAvailable: true }, run: (lock: unknown) => Promise<void> | undefined): Promise<unknown>
+    }
   }
 }
 
@@ -50,7 +52,7 @@ class IndexedDbStore implements OutboxStore {
   }
 
   async open(): Promise<{ calls: StoredCall[]; damaged: number }> {
-    const { indexedDB } = globalThis as Browser
+    const { indexedDB } = globalThis as unknown as Browser
     if (!indexedDB) throw new CadreClientError('outbox_failed', 'There is no IndexedDB here; use fileOutbox outside of browsers.')
     this.#release = await lock(this.#name)
     try {
@@ -94,7 +96,7 @@ const outcome = <T>(request: Request<T>): Promise<T> =>
 
 /** Held until the answer is called, or the tab is gone. */
 function lock(name: string): Promise<() => void> {
-  const { locks } = (globalThis as Browser).navigator ?? {}
+  const { locks } = (globalThis as unknown as Browser).navigator ?? {}
   return new Promise((resolve, reject) => {
     const refuse = (message: string) => reject(new CadreClientError('outbox_locked', message, { parameters: { name } }))
     if (!locks) return refuse('This page has no Web Locks, which keep two tabs from using one outbox; serve it by https.')

@@ -1,20 +1,20 @@
 /**
- * One process at a time: a file beside the outbox names who has it. It is held against living processes only, so nothing has to be
- * cleaned up after a `kill -9`: a process of this machine is looked up by its id and, on Linux, the time it was started, which tells a
- * restarted container's process 1 from the one before; of another machine or container the file's age speaks, renewed every 3 s.
+ * One process at a time. Whoever has the outbox is named in a file beside it, `<path>-1`, `<path>-2`, ...: the highest number counts, and
+ * taking over from one that is gone means to create the next number, which succeeds for one process alone. So nothing has to be cleaned
+ * up after a `kill -9`: a process of this machine is looked up by its id and, on Linux, the time it was started, which tells a restarted
+ * container's process 1 from the one before. Of another machine or container the file's age speaks, renewed every 3 s.
  */
 import { CadreClientError } from './errors.ts'
 
 const renewal = 3_000
 const staleAfter = 12_000
-/** Two processes that find the same leftover both replace it; the later one wins, and the earlier one sees that after this. */
-const contest = 60
 
 interface Owner {
   pid: number
   started: string
   host: string
-  token: string
+  /** It was given back; the file stays, because numbers only rise. */
+  free?: boolean
 }
 
 export interface FileLock {
@@ -24,59 +24,57 @@ export interface FileLock {
 }
 
 export async function lockFile(path: string): Promise<FileLock> {
-  const { link, readFile, rename, rm, stat, utimes, writeFile } = await import('node:fs/promises')
+  const { readFile, readdir, rm, stat, utimes, writeFile } = await import('node:fs/promises')
   const { hostname } = await import('node:os')
-  const token = globalThis.crypto.randomUUID()
+  const { basename, dirname } = await import('node:path')
+  const place = (number: number) => `${path}-${number}`
+  const numbers = async () => {
+    const prefix = `${basename(path)}-`
+    const names = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix))
+    return names.map((name) => Number(name.slice(prefix.length))).filter((number) => Number.isSafeInteger(number))
+  }
   const started = async (pid: number) => {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
     // The program's name, in parentheses, may hold spaces.
     return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? ''
   }
-  const read = async (): Promise<Owner | undefined> => {
-    try {
-      return JSON.parse(await readFile(path, 'utf8')) as Owner
-    } catch {
-      return undefined
+  const holder = async (number: number): Promise<Owner | undefined> => {
+    const owner = await readFile(place(number), 'utf8')
+      .then((text) => JSON.parse(text) as Owner)
+      .catch(() => undefined)
+    if (owner?.free) return undefined
+    if (owner?.host === hostname()) return isAlive(owner.pid) && (await started(owner.pid)) === owner.started ? owner : undefined
+    // Of another machine, or not written out yet.
+    const changed = await stat(place(number)).catch(() => undefined)
+    return changed && Date.now() - changed.mtimeMs < staleAfter ? (owner ?? { pid: 0, started: '', host: '' }) : undefined
+  }
+  const highest = Math.max(0, ...(await numbers()))
+  const former = highest > 0 ? await holder(highest) : undefined
+  if (former) throw locked(path, former)
+  const own = highest + 1
+  const self: Owner = { pid: process.pid, started: await started(process.pid), host: hostname() }
+  await writeFile(place(own), JSON.stringify(self), { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EEXIST' ? locked(path, undefined) : error
+  })
+  for (const number of await numbers()) {
+    if (number > own) {
+      await rm(place(own), { force: true })
+      throw locked(path, undefined)
     }
+    if (number < own) await rm(place(number), { force: true })
   }
-  const isHeld = async (owner: Owner): Promise<boolean> => {
-    if (owner.host === hostname()) return isAlive(owner.pid) && (await started(owner.pid)) === owner.started
-    const changed = await stat(path).catch(() => undefined)
-    return changed !== undefined && Date.now() - changed.mtimeMs < staleAfter
-  }
-  const own: Owner = { pid: process.pid, started: await started(process.pid), host: hostname(), token }
-  // Made aside and linked in whole, so that nobody ever reads half of it.
-  const aside = `${path}.${token}`
-  await writeFile(aside, JSON.stringify(own), { mode: 0o600, flag: 'wx' })
-  try {
-    const isFirst = await link(aside, path).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EEXIST') return false
-        throw error
-      },
-    )
-    if (!isFirst) {
-      const owner = await read()
-      if (owner && (await isHeld(owner))) throw locked(path, owner)
-      await rename(aside, path)
-      await new Promise((resolve) => setTimeout(resolve, contest))
-    }
-  } finally {
-    await rm(aside, { force: true })
-  }
-  const check = async () => {
-    const owner = await read()
-    if (owner?.token !== token) throw locked(path, owner)
-  }
-  await check()
-  const timer = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), renewal)
+  const exists = (number: number) => stat(place(number)).then(Boolean, () => false)
+  // Who takes over creates the next number and removes this one.
+  const isOurs = async () => (await exists(own)) && !(await exists(own + 1))
+  const timer = setInterval(() => void utimes(place(own), new Date(), new Date()).catch(() => {}), renewal)
   timer.unref()
   return {
-    check,
+    async check() {
+      if (!(await isOurs())) throw locked(path, await holder(own + 1))
+    },
     async release() {
       clearInterval(timer)
-      if ((await read())?.token === token) await rm(path, { force: true })
+      if (await isOurs()) await writeFile(place(own), JSON.stringify({ ...self, free: true }))
     },
   }
 }
@@ -92,6 +90,6 @@ function isAlive(pid: number): boolean {
 const locked = (path: string, owner: Owner | undefined): CadreClientError =>
   new CadreClientError(
     'outbox_locked',
-    `The outbox is in use${owner ? ` by process ${owner.pid} on ${owner.host}` : ''}; give each process a file of its own, or remove ${path} if that one is gone.`,
+    `The outbox is in use by ${owner ? `process ${owner.pid} on ${owner.host}` : 'another process'}; give each process a file of its own, or remove the files ${path}-* if that one is gone.`,
     { retryable: true, parameters: { path, pid: owner?.pid, host: owner?.host } },
   )

@@ -38,7 +38,7 @@ test('a change carries a key, a question does not, and a given key is used', asy
   const [first, second] = server.sent('messages.send')
   assert.match(first?.key ?? '', /-7/)
   assert.equal(second?.key, 'mine')
-  assert.deepEqual(second?.data, { to: 'ann', content: 'hi', priority: 'high' })
+  assert.deepEqual(second?.data, { to: 'ann', content: 'hi', priority: 'high', return: 'minimal' })
   assert.equal(server.sent('tasks.list')[0]?.key, undefined)
   await hub.close()
 })
@@ -67,6 +67,31 @@ test('what was not answered is sent again on the next connection, in order, unde
     again.slice(0, 2).map((frame) => frame.key),
     keys,
   )
+  await hub.close()
+})
+
+test('drain tells that what waited for a connection has been answered', async () => {
+  const server = new ScriptedServer()
+  const hub = await join(server, { queue: 2 })
+  let drains = 0
+  hub.on('drain', () => drains++)
+  await hub.send('ann', 0)
+  assert.equal(drains, 0)
+  server.accepts = 'refused'
+  server.drop()
+  const sends = [hub.send('ann', 1), hub.send('ann', 2)]
+  assert.equal(hub.outbox.pending(), 2)
+  assert.ok(hub.outbox.bytes > 0)
+  let room = false
+  void hub.outbox.ready().then(() => (room = true))
+  server.accepts = 'open'
+  await turn()
+  assert.equal(room, false)
+  await server.clock.advance(2000)
+  await Promise.all(sends)
+  assert.deepEqual([drains, room, hub.outbox.pending(), hub.outbox.bytes], [1, true, 0, 0])
+  await hub.ask('ann', 'x').catch(() => {})
+  assert.equal(drains, 1)
   await hub.close()
 })
 

@@ -32,6 +32,7 @@ test('an agent registers with its profile and learns the token that was issued',
     concurrency: 3,
     token: 'cad_key',
     credits: 0,
+    short: true,
   })
   assert.equal(hub.token, 'cad_issued')
   server.drop()

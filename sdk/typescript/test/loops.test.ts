@@ -56,7 +56,10 @@ test('a loop that breaks gives back the message it was at and those it had not s
       ['rcp_4_1', 0],
     ],
   )
-  assert.equal(server.data('messages.reject').some(({ dead }) => dead === true), false)
+  assert.equal(
+    server.data('messages.reject').some(({ dead }) => dead === true),
+    false,
+  )
   await hub.close()
 })
 
@@ -72,7 +75,8 @@ test('a signal ends a loop, while it waits and between two messages; a throw giv
   await assert.rejects(hub.events.follow({ signal: abort.signal }).next(), /enough/)
   const later = new AbortController()
   const loop = (async () => {
-    for await (const message of hub.messages({ signal: later.signal })) if (message.id === 'msg_1') later.abort(new Error('one is enough'))
+    for await (const message of hub.messages({ signal: later.signal }))
+      if (message.id === 'msg_1') later.abort(new Error('one is enough'))
   })()
   await turn()
   server.deliver()
@@ -80,7 +84,10 @@ test('a signal ends a loop, while it waits and between two messages; a throw giv
   await assert.rejects(loop, /one is enough/)
   await turn()
   // The body of the first went on, so that one is done with.
-  assert.deepEqual(server.data('messages.reject').map(({ receipt }) => receipt), ['rcp_2_1'])
+  assert.deepEqual(
+    server.data('messages.reject').map(({ receipt }) => receipt),
+    ['rcp_2_1'],
+  )
   const throwing = (async () => {
     for await (const message of hub.messages()) throw new Error(`failed at ${message.id}`)
   })()
@@ -135,8 +142,14 @@ verifies('SDK-06', 'a loop over messages takes each once, and those it left come
     }
   }
   // The tenth was not acknowledged: it is the first of the next loop.
-  assert.deepEqual(seen, Array.from({ length: 10 }, (_, index) => index))
-  assert.deepEqual(again, Array.from({ length: 21 }, (_, index) => index + 9))
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 10 }, (_, index) => index),
+  )
+  assert.deepEqual(
+    again,
+    Array.from({ length: 21 }, (_, index) => index + 9),
+  )
 })
 
 test('a topic as a loop: subscribed from the first pull to the end, also as one of a group', async (t) => {

@@ -18,7 +18,9 @@ interface Told {
   errors: string[]
 }
 
-test('killed at random points, the sender loses nothing, doubles nothing, and keeps its order', { timeout: 120_000 }, async (t) => {
+test('killed at random points, the sender loses nothing, doubles nothing, and keeps its order', {
+  timeout: 120_000,
+}, async (t) => {
   const place = await mkdtemp(join(tmpdir(), 'cadre-outbox-crash-'))
   const file = join(place, 'sender.outbox')
   let server: RunningServer | undefined
@@ -91,7 +93,11 @@ test('killed at random points, the sender loses nothing, doubles nothing, and ke
   for (const [run, { queued, stored, errors }] of runs) {
     assert.deepEqual(errors, [])
     const numbers = got.filter((each) => each.run === run).map(({ n }) => n)
-    assert.deepEqual(numbers, Array.from({ length: numbers.length }, (_, index) => index), `run ${run} without gap, in order`)
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: numbers.length }, (_, index) => index),
+      `run ${run} without gap, in order`,
+    )
     const promised = Math.max(-1, ...queued, ...stored)
     assert.ok(numbers.length > promised, `run ${run}: ${promised} was promised, ${numbers.length} came`)
     expected.push(...numbers.map((n) => `${run} ${n}`))

@@ -1,12 +1,13 @@
 /** The durable outbox over a file, against a server whose answers the test writes. */
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { DurableOutbox, type OutboxStore } from '../src/durable-outbox.ts'
 import { CadreClientError } from '../src/errors.ts'
+import { lockFile } from '../src/outbox-lock.ts'
 import { encodeCall, encodeDone, readLog } from '../src/outbox-log.ts'
 import { fileOutbox } from '../src/outbox-file.ts'
 import { Refusal, ScriptedServer, join, silence, turn } from './scripted-server.ts'
@@ -119,7 +120,10 @@ test('a connection lost in the middle sends again what was not answered, then th
     (await Promise.all(sends)).map(({ id }) => id),
     Array.from({ length: 700 }, (_, index) => `msg_${index}`),
   )
-  assert.deepEqual([...stored.values()], Array.from({ length: 700 }, (_, index) => index))
+  assert.deepEqual(
+    [...stored.values()],
+    Array.from({ length: 700 }, (_, index) => index),
+  )
   await hub.close()
 })
 
@@ -231,7 +235,15 @@ test('a refusal reaches who waits; where nobody does it is tried again if it may
   await server.clock.advance(1000)
   await after
   assert.deepEqual(contents(server), [1, 2, 2, 3])
-  assert.deepEqual(new Set(server.sent('messages.send').slice(1, 3).map((frame) => frame.key)), new Set([key]))
+  assert.deepEqual(
+    new Set(
+      server
+        .sent('messages.send')
+        .slice(1, 3)
+        .map((frame) => frame.key),
+    ),
+    new Set([key]),
+  )
   server.on('messages.send', () => new Refusal('not_found'))
   const gone = await outbox.add('messages.send', { to: 'nobody', content: 4 })
   await until(() => told.length === 1)
@@ -241,7 +253,8 @@ test('a refusal reaches who waits; where nobody does it is tried again if it may
 })
 
 test('one process at a time; what a process left that is gone is taken over', async (t) => {
-  const path = joinPath(await folder(t), 'o')
+  const place = await folder(t)
+  const path = joinPath(place, 'o')
   const hub = await join(new ScriptedServer(), { outbox: fileOutbox(path) })
   await assert.rejects(join(new ScriptedServer(), { outbox: fileOutbox(path) }), (error) => {
     assert.ok(error instanceof CadreClientError)
@@ -251,29 +264,43 @@ test('one process at a time; what a process left that is gone is taken over', as
   // The refused one took nothing away from the one that has it.
   await hub.send('ann', 1)
   await hub.close()
-  const { hostname } = await import('node:os')
-  const owner = { pid: process.pid, started: 'long ago', host: hostname(), token: 'x' }
-  await writeFile(`${path}.lock`, JSON.stringify(owner))
-  // The same number as ours, of a process that was started at another time: a container that came back.
+  // The same number as ours, of a process that was started at another time, as in a container that came back.
+  const owner = { pid: process.pid, started: 'long ago', host: hostname() }
+  await writeFile(`${path}.lock-7`, JSON.stringify(owner))
   const again = await join(new ScriptedServer(), { outbox: fileOutbox(path) })
+  assert.deepEqual((await readdir(place)).toSorted(), ['o', 'o.lock-8'])
   await again.close()
-  await writeFile(`${path}.lock`, JSON.stringify({ ...owner, host: 'elsewhere' }))
+  await writeFile(`${path}.lock-9`, JSON.stringify({ ...owner, host: 'elsewhere' }))
   await assert.rejects(join(new ScriptedServer(), { outbox: fileOutbox(path) }), /on elsewhere/)
-  await rm(`${path}.lock`)
+  const longAgo = new Date(Date.now() - 60_000)
+  await utimes(`${path}.lock-9`, longAgo, longAgo)
   const shared = fileOutbox(path)
   const one = await join(new ScriptedServer(), { outbox: shared })
   await assert.rejects(join(new ScriptedServer(), { outbox: shared }), code('outbox_locked'))
   await one.close()
 })
 
+test('of many that find the same leftover, one gets it', async (t) => {
+  const path = joinPath(await folder(t), 'o.lock')
+  await writeFile(`${path}-4`, JSON.stringify({ pid: 2 ** 22 + 1, started: '', host: hostname() }))
+  const tries = await Promise.allSettled(Array.from({ length: 20 }, () => lockFile(path)))
+  const won = tries.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  assert.equal(won.length, 1)
+  for (const each of tries) if (each.status === 'rejected') assert.ok(code('outbox_locked')(each.reason))
+  await won[0]?.check()
+  await won[0]?.release()
+  const next = await lockFile(path)
+  await next.release()
+})
+
 test('who lost the file to another process writes nothing more into it', async (t) => {
   const path = joinPath(await folder(t), 'o')
   const hub = await join(new ScriptedServer(), { outbox: fileOutbox(path) })
-  await writeFile(`${path}.lock`, JSON.stringify({ pid: 1, started: '', host: 'elsewhere', token: 'theirs' }))
+  await writeFile(`${path}.lock-2`, JSON.stringify({ pid: 1, started: '', host: 'elsewhere' }))
   await assert.rejects(hub.send('ann', 1), code('outbox_failed'))
   assert.equal((await readFile(path, 'utf8')).length, 0)
   await hub.close()
-  assert.ok((await readFile(`${path}.lock`, 'utf8')).includes('theirs'))
+  assert.ok((await readFile(`${path}.lock-2`, 'utf8')).includes('elsewhere'))
 })
 
 test('the file shrinks when what it holds has been answered', async (t) => {
@@ -321,16 +348,19 @@ test('a file that cannot be opened fails the connection, not the process', async
   await writeFile(path, 'what is this\n')
   await chmod(path, 0o644)
   const told: unknown[] = []
-  const outbox = fileOutbox(path)
-  const hub = await join(new ScriptedServer(), { outbox })
-  hub.on('error', (error) => told.push(error))
+  const server = new ScriptedServer()
+  const hub = await join(server, { outbox: fileOutbox(path) })
+  hub.on('error', (error) => told.push((error as CadreClientError).parameters))
   await hub.send('ann', 1)
+  await server.clock.advance(0)
+  assert.deepEqual(told, [{ damaged: 1, kept: 0 }])
   assert.equal((await stat(path)).mode & 0o777, 0o600)
   assert.equal(await readFile(`${path}.damaged`, 'utf8'), 'what is this\n')
   await hub.close()
 })
 
-const checksum = (text: string) => [...text].reduce((sum, character) => (sum * 31 + (character.codePointAt(0) ?? 0)) % 4_000_000_007, 7)
+const checksum = (text: string) =>
+  [...text].reduce((sum, character) => (sum * 31 + (character.codePointAt(0) ?? 0)) % 4_000_000_007, 7)
 
 test('a log cut anywhere gives back a prefix; a damaged record costs itself alone', () => {
   const calls = fc.array(fc.record({ key: fc.string({ unit: 'binary' }), data: fc.json() }), { minLength: 1, maxLength: 8 })

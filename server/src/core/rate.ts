@@ -33,6 +33,8 @@ const exempt: ReadonlySet<OperationName> = new Set([
   'messages.reject',
   'messages.extend',
   'events.unwatch',
+  'consumers.commit',
+  'tools.result',
 ])
 /** Buckets that are full again say nothing; they are dropped when there are this many. */
 const maxBuckets = 10_000

@@ -48,6 +48,10 @@ export class Sessions {
     return this.#byAgent.get(agent)
   }
 
+  get agentCount(): number {
+    return this.#byAgent.size
+  }
+
   agents(): Iterable<[number, Session]> {
     return this.#byAgent
   }

@@ -90,7 +90,7 @@ function valueOf(schema: Schema): fc.Arbitrary<Json> {
   if ('enum' in schema) return fc.constantFrom(...(schema['enum'] as Json[]))
   const options = (schema['anyOf'] ?? schema['oneOf']) as Schema[] | undefined
   if (options) return fc.oneof(...options.map(valueOf))
-  const number = (name: string, otherwise: number) => (typeof schema[name] === 'number' ? (schema[name] as number) : otherwise)
+  const number = (name: string, otherwise: number) => (typeof schema[name] === 'number' ? schema[name] : otherwise)
   switch (schema['type']) {
     case 'string':
       if (schema['format'] === 'date-time') return fc.constantFrom('2026-01-01T00:00:00.000Z', '2030-06-01T12:00:00Z')

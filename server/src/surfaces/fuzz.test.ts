@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test'
 import { type Operation, type Problem, closeCodes, errors } from '@cadre/contract'
 import fc from 'fast-check'
 import { verifies } from '../../../test/verifies.ts'
-import { ManualClock, type Received, type TestServer, serveFor, temporaryFolder } from '../testing.ts'
+import { ManualClock, type TestServer, type TestServerOptions, serveFor, temporaryFolder } from '../testing.ts'
 import { byFrame } from './frames.ts'
 import { type Json, type World, allOperations, oddValue, waits, write, wrongInput } from './fuzz.suite.ts'
 import { Line, patienceMs } from './line.suite.ts'
@@ -106,13 +106,17 @@ async function leavesNothing(census: Census, what: string, ask: (trace: string) 
   }
 }
 
-async function populate(t: TestContext): Promise<{ server: TestServer; world: World; census: Census; clock: ManualClock }> {
+async function populate(
+  t: TestContext,
+  config: TestServerOptions['config'] = {},
+): Promise<{ server: TestServer; world: World; census: Census; clock: ManualClock }> {
   const folder = temporaryFolder()
   t.after(() => folder.remove())
   // Nothing happens by itself: the clock moves only while something waits for it.
   const clock = new ManualClock()
-  const server = await serveFor(t, { clock, config: { data: folder.path }, workerCommand: ['cat'] })
-  const make = async (path: string, body: object) => (await server.call<{ id: string }>('POST', path, body)).id
+  const server = await serveFor(t, { clock, config: { data: folder.path, ...config }, workerCommand: ['cat'] })
+  const make = async (path: string, body: object) =>
+    (await server.call<{ id: string }>('POST', path, body, { token: server.adminKey })).id
   await make('/agents/register', { name: 'bob' })
   await make('/agents/register', { name: 'ada' })
   const world: World = {
@@ -126,8 +130,8 @@ async function populate(t: TestContext): Promise<{ server: TestServer; world: Wo
     artifact: ['art_none'],
     key: ['none'],
   }
-  await server.call('POST', '/memory', { key: 'k', value: 1 })
-  await server.call('POST', '/knowledge', { content: 'Bridges carry loads.' })
+  await server.call('POST', '/memory', { key: 'k', value: 1 }, { token: server.adminKey })
+  await server.call('POST', '/knowledge', { content: 'Bridges carry loads.' }, { token: server.adminKey })
   return { server, world, census: makeCensus(t, folder.path), clock }
 }
 
@@ -286,6 +290,40 @@ test('lines: any sequence of frames, bytes and pieces ends in answers or a close
   await last.settled(1, 'the last line', clock)
   assert.equal(last.acks[0]?.ok, true)
   last.end()
+})
+
+test('strangers: whatever they ask they are told to say who they are, and nothing of it is stored', { timeout }, async (t) => {
+  const { server, world, census, clock } = await populate(t, { auth: 'required', allowedHosts: [] })
+  const anyFrame = fc.oneof(
+    ...spoken.map((operation) =>
+      fc.record({ type: fc.constantFrom(...frameTypes(operation)), data: wrongInput(operation, world) }),
+    ),
+    fc.record({ type: fc.constantFrom('agent:register', 'auth'), data: oddValue }),
+  )
+  await fc.assert(
+    fc.asyncProperty(anyFrame, (frame) =>
+      leavesNothing(census, frame.type, async (trace) => {
+        const line = await Line.open(server.port)
+        try {
+          line.send(write({ ...frame, id: 1, trace }))
+          await line.settled(1, frame.type, clock)
+          const [ack] = line.acks
+          if (!ack) assert.equal(line.code, closeCodes.too_large, frame.type)
+          else assert.equal(ack.ok, false, frame.type)
+          await line.ended(frame.type, clock)
+          assert.ok(
+            line.code === closeCodes.unauthorised || line.code === closeCodes.too_large,
+            `${frame.type} ended with ${line.code}`,
+          )
+          return ack?.data as unknown as Problem | undefined
+        } finally {
+          line.end()
+        }
+      }),
+    ),
+    parameters(300),
+  )
+  assert.deepEqual(server.failures, [])
 })
 
 verifies(

@@ -59,6 +59,11 @@ export class Line {
     }
   }
 
+  /** Until the server has closed it. */
+  ended(what: string, clock: ManualClock): Promise<void> {
+    return this.settled(Number.POSITIVE_INFINITY, what, clock)
+  }
+
   end(): void {
     this.#socket.terminate()
   }

@@ -15,15 +15,49 @@ const frames: Readonly<Record<string, string>> = {
   'memory.updated': 'memory:updated',
 }
 
+/**
+ * Everybody hears of everybody, so that a thousand agents coming back make a million frames. In a crowd those of this time leave
+ * together: the first at once, what follows it in one write to each.
+ */
+const crowd = 64
+const gatherMs = 50
+
 export function forwardEvents({ log, sessions, directory }: PushParts): () => void {
-  return log.subscribe((entries) => {
+  let gathered: Entry[] = []
+  let timer: NodeJS.Timeout | undefined
+
+  const unsubscribe = log.subscribe((entries) => {
     for (const entry of entries) {
-      const type = frames[entry.type]
-      if (type === undefined) continue
-      const frame = JSON.stringify({ type, data: entry.data })
-      for (const [, session] of sessions.agents()) if (isFor(entry, session)) session.send(frame)
+      if (frames[entry.type] === undefined) continue
+      if (entry.type !== 'memory.updated' && sessions.agentCount > crowd) gather(entry)
+      else push([entry])
     }
   })
+  return () => {
+    unsubscribe()
+    clearTimeout(timer)
+  }
+
+  function gather(entry: Entry): void {
+    if (timer) return void gathered.push(entry)
+    push([entry])
+    timer = setTimeout(release, gatherMs).unref()
+  }
+
+  function release(): void {
+    timer = undefined
+    if (gathered.length === 0) return
+    const entries = gathered
+    gathered = []
+    push(entries)
+    timer = setTimeout(release, gatherMs).unref()
+  }
+
+  function push(entries: readonly Entry[]): void {
+    const texts = entries.map((entry) => JSON.stringify({ type: frames[entry.type], data: entry.data }))
+    for (const [, session] of sessions.agents())
+      for (const [index, entry] of entries.entries()) if (isFor(entry, session)) session.send(texts[index] as string)
+  }
 
   function isFor(entry: Entry, session: Session): boolean {
     if (entry.tenant !== session.caller.tenant) return false

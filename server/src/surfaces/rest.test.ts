@@ -5,7 +5,7 @@ import type { Operation, OutputOf, Problem } from '@cadre/contract'
 import { operations } from '@cadre/contract'
 import fc from 'fast-check'
 import { verifies } from '../../../test/verifies.ts'
-import { type Answer, type HttpOptions, type TestServer, serveFor } from '../testing.ts'
+import { type Answer, type HttpOptions, type TestServer, serveFor, temporaryFolder } from '../testing.ts'
 
 type Json = Record<string, unknown>
 const both = ['/api/v1', '/api'] as const
@@ -135,7 +135,9 @@ verifies('API-25', 'the knowledge endpoints answer under both prefixes', async (
 })
 
 verifies(['API-21', 'OBS-16'], 'health says what works, live and ready are for machines', async (t) => {
-  const server = await serveFor(t)
+  const folder = temporaryFolder()
+  const server = await serveFor(t, { config: { data: folder.path } })
+  t.after(() => folder.remove())
   await twice(async (prefix) => {
     const health = (await expectStatus(server, 200, 'GET', `${prefix}/health`)) as unknown as OutputOf<'system.health'>
     assert.equal(health.status, 'ok')
@@ -284,14 +286,16 @@ verifies(['API-28', 'SEC-10'], 'no input, however odd, is answered with an error
       const [route] = operation.routes ?? []
       if (!route) return
       const next = () => values.next().value as unknown
+      // A generated object may have a toString of its own.
+      const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value))
       const fields = [
         ...Object.keys((operation.input as unknown as { shape: Json }).shape),
         ...Object.keys(operation.aliases ?? {}),
       ]
-      const path = route.path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(String(next()).slice(0, 100) || 'x'))
-      const given = Object.fromEntries(fields.filter(() => String(next()).length % 2 === 0).map((field) => [field, next()]))
+      const path = route.path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(text(next()).slice(0, 100) || 'x'))
+      const given = Object.fromEntries(fields.filter(() => text(next()).length % 2 === 0).map((field) => [field, next()]))
       const query = new URLSearchParams(
-        Object.entries(given).map(([field, value]): [string, string] => [field, String(value).slice(0, 500)]),
+        Object.entries(given).map(([field, value]): [string, string] => [field, text(value).slice(0, 500)]),
       )
       const inQuery = route.method === 'GET' || route.method === 'DELETE'
       const answer = await server.request<Json>(route.method, inQuery ? `${path}?${query}` : path, inQuery ? undefined : given)

@@ -164,7 +164,7 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
     },
     info: () => ({
       driver: `node:sqlite ${process.versions['sqlite'] ?? ''}`.trim(),
-      durability: durabilityOf(Number(writer.pragma('synchronous')), sync !== undefined),
+      durability: sync ? durabilityOf(Number(writer.pragma('synchronous'))) : 'none',
       journal: String(writer.pragma('journal_mode')),
     }),
     close() {
@@ -192,10 +192,10 @@ const unsynced = (cause: unknown): CadreError =>
   )
 
 /** What the running connection says, and what is done beside it. */
-function durabilityOf(synchronous: number, synced: boolean): string {
+function durabilityOf(synchronous: number): string {
   const level = ['off', 'normal', 'full', 'extra'][synchronous] ?? 'unknown'
   // The log is synced by us before a commit is told: the same promise, kept outside SQLite.
-  return level === 'normal' && synced ? 'full' : level
+  return level === 'normal' ? 'full' : level
 }
 
 const sqliteDialect: Dialect = {

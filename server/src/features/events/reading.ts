@@ -86,6 +86,10 @@ export function makeLogReader(parts: ReadingParts): LogReader {
           entries: rows.map(viewRow),
           through,
         }))
+        // One that fails is for those who asked; the next asks again.
+        last.catch(() => {
+          lastKey = ''
+        })
       }
       return last as never
     },

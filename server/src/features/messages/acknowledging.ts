@@ -156,9 +156,7 @@ export class Acknowledgements {
       if (same) same.push(place)
       else agents.set(place.agent, [place])
     }
-    for (const [agent, settled] of agents) {
-      handover.announce(agent, settled, 'acknowledged')
-      pump(agent)
-    }
+    handover.announce(agents, 'acknowledged')
+    for (const agent of agents.keys()) pump(agent)
   }
 }

@@ -64,7 +64,7 @@ export function makeDeliveries(parts: DeliveryParts) {
   const frame = makeDeliveryFrames(directory)
   const { counters } = handover
   const arrivals = new Arrivals(clock)
-  const lane = makeLane({ leases })
+  const lane = makeLane({ leases, values: database.dialect.values })
   const lines = makeLines({ leases, arrived })
   const acks = new Acknowledgements({ ...parts, leases, lane, windows, lines, handover, pump, run })
   const back = makeGivingBack({ ...parts, leases, lane, lines, acks, counters, pump })
@@ -118,7 +118,7 @@ export function makeDeliveries(parts: DeliveryParts) {
    */
   function reserve(agent: number): Window | undefined {
     const window = windows.get(agent)
-    if (!window || leases.ready(agent) > 0 || window.pumping || roomIn(window) <= 0) return undefined
+    if (!window || leases.ready(agent) > 0 || leases.isExpected(agent) || window.pumping || roomIn(window) <= 0) return undefined
     window.reserved += 1
     return window
   }
@@ -134,15 +134,17 @@ export function makeDeliveries(parts: DeliveryParts) {
     reserved: ReadonlyMap<NewDelivery, Window>,
   ): void {
     const ready = new Set<number>()
+    const handed = new Map<number, Lease[]>()
     unreserve(reserved)
     for (const row of rows) {
-      if (row.state === 1) hand(row, messages.get(row.seq) as MessageRow, reserved.get(row))
+      if (row.state === 1) hand(row, messages.get(row.seq) as MessageRow, reserved.get(row), handed)
       else if (row.state === 2) leases.countBehind(row.agent, 1)
       else {
         leases.countReady(row.agent, 1)
         ready.add(row.agent)
       }
     }
+    handover.announce(handed, 'leased')
     for (const agent of ready) arrived(agent)
   }
 
@@ -167,10 +169,14 @@ export function makeDeliveries(parts: DeliveryParts) {
         .lease(window.session.caller.tenant, agent, Math.min(room, maxPumped), leaseMs)
         .then((rows) => {
           if (windows.get(agent) !== window) return back.undo(rows.map((row) => row.place))
+          const handed: Lease[] = []
           for (const row of rows) {
             const lease = leases.get(row.place)
-            if (lease?.attempt === row.place.attempt) send(window, lease, row.message)
+            if (lease?.attempt !== row.place.attempt) continue
+            send(window, lease, row.message)
+            handed.push(lease)
           }
+          handover.announce(new Map([[agent, handed]]), 'leased')
           return undefined
         })
         .finally(() => {
@@ -183,13 +189,16 @@ export function makeDeliveries(parts: DeliveryParts) {
     )
   }
 
-  function hand(row: NewDelivery, message: MessageRow, reserved: Window | undefined): void {
+  function hand(row: NewDelivery, message: MessageRow, reserved: Window | undefined, handed: Map<number, Lease[]>): void {
     const { tenant, agent, priority, seq, attempt } = row
     const place: Place = { tenant, agent, priority, seq, attempt }
     const lease = leases.begin(place, row, row.lease_until ?? 0, row.lane)
     const window = windows.get(agent)
-    if (window && window === reserved) send(window, lease, message)
-    else run(back.undo([place]))
+    if (!window || window !== reserved) return run(back.undo([place]))
+    send(window, lease, message)
+    const same = handed.get(agent)
+    if (same) same.push(lease)
+    else handed.set(agent, [lease])
   }
 
   function send(window: Window, lease: Lease, message: MessageRow): void {
@@ -205,7 +214,6 @@ export function makeDeliveries(parts: DeliveryParts) {
       session.credits -= 1
       window.sent.set(number, lease)
     }
-    handover.announce(lease.agent, [lease], 'leased')
   }
 
   function addCredits(session: Session, credits: number): void {
@@ -273,6 +281,7 @@ export function makeDeliveries(parts: DeliveryParts) {
     addCredits,
     reserve,
     unreserve,
+    expect: (rows: readonly NewDelivery[], change: 1 | -1) => leases.expect(rows, change),
     stored,
     isBehind: lines.isBehind,
     receive,

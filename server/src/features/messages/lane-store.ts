@@ -1,5 +1,5 @@
 /** What the store says of deliveries without a row of their own. See migration 0006. */
-import type { Reader, Tx } from '../../drivers/database/port.ts'
+import type { Dialect, Reader, Tx } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
 import type { MessageRow } from './store.ts'
 
@@ -16,6 +16,26 @@ export async function settledOf(reader: Reader, tenant: number, agent: number): 
     sql`select settled from lanes where tenant = ${tenant} and agent = ${agent}`,
   )
   return row?.settled ?? 0
+}
+
+/** The same for many at once, by agent. */
+export async function settledOfMany(
+  reader: Reader,
+  values: Dialect['values'],
+  agents: readonly { tenant: number; agent: number }[],
+): Promise<Map<number, number>> {
+  const [first] = agents
+  if (first === undefined) return new Map()
+  if (agents.length === 1) return new Map([[first.agent, await settledOf(reader, first.tenant, first.agent)]])
+  const found = new Map<number, number>()
+  for (const tenant of new Set(agents.map((each) => each.tenant))) {
+    const ids = JSON.stringify(agents.flatMap((each) => (each.tenant === tenant ? [each.agent] : [])))
+    const rows = await reader.all<{ agent: number; settled: number }>(
+      sql`select agent, settled from lanes where tenant = ${tenant} and agent in ${values(ids)}`,
+    )
+    for (const row of rows) found.set(row.agent, row.settled)
+  }
+  return found
 }
 
 /** Every agent that has a lane has a row: it gets one when it connects. */

@@ -4,9 +4,9 @@
  * it (rejected, given back, acknowledged past another, its connection lost) makes rows of it and of what was sent before it, and from
  * there on everything works on rows. Three row writes a message became one: at 256 in flight that was 40 % of the time in the store.
  */
-import type { Reader, Tx } from '../../drivers/database/port.ts'
+import type { Dialect, Reader, Tx } from '../../drivers/database/port.ts'
 import { type Place, messageId } from './envelope.ts'
-import { allInFlight, inFlightOf, moveSettled, openLane, settleLanes, settledOf } from './lane-store.ts'
+import { allInFlight, inFlightOf, moveSettled, openLane, settleLanes, settledOf, settledOfMany } from './lane-store.ts'
 import type { Lease, Leases } from './leases.ts'
 import { type InboxRow, insertDeliveries } from './store.ts'
 
@@ -23,13 +23,24 @@ export interface Lane {
   readonly has: (reader: Reader, place: Place) => Promise<boolean>
 }
 
-export function makeLane({ leases }: { leases: Leases }): Lane {
-  /** The position of the agent moves to `upTo`; what stands before it and is not in `gone` gets a row. */
-  async function advance(tx: Tx, tenant: number, agent: number, upTo: number, settled: number, gone: ReadonlySet<number>) {
+interface Move {
+  tenant: number
+  agent: number
+  upTo: number
+  settled: number
+  gone: ReadonlySet<number>
+}
+
+export function makeLane({ leases, values }: { leases: Leases; values: Dialect['values'] }): Lane {
+  /** Moves the position of each agent to `upTo`; what stands before it and is not in `gone` gets a row. */
+  async function advance(tx: Tx, moves: readonly Move[]): Promise<void> {
+    if (moves.length === 0) return
     const left: Lease[] = []
-    for (const lease of leases.laneOf(agent)) {
-      if (lease.seq > upTo) break
-      if (lease.seq > settled && !gone.has(lease.seq)) left.push(lease)
+    for (const { agent, upTo, settled, gone } of moves) {
+      for (const lease of leases.laneOf(agent)) {
+        if (lease.seq > upTo) break
+        if (lease.seq > settled && !gone.has(lease.seq)) left.push(lease)
+      }
     }
     if (left.length > 0) {
       await insertDeliveries(tx, left.map(leasedRow))
@@ -37,7 +48,10 @@ export function makeLane({ leases }: { leases: Leases }): Lane {
         for (const lease of left) leases.leaveLane(lease)
       })
     }
-    await moveSettled(tx, [{ tenant, agent, settled: upTo }])
+    await moveSettled(
+      tx,
+      moves.map(({ tenant, agent, upTo }) => ({ tenant, agent, settled: upTo })),
+    )
   }
 
   const leasedRow = (lease: Lease): InboxRow => ({
@@ -65,6 +79,14 @@ export function makeLane({ leases }: { leases: Leases }): Lane {
       else agents.set(place.agent, [place])
     }
     return agents
+  }
+
+  function positionsOf(tx: Tx, agents: ReadonlyMap<number, readonly Place[]>): Promise<Map<number, number>> {
+    return settledOfMany(
+      tx,
+      values,
+      Array.from(agents, ([agent, places]) => ({ tenant: (places[0] as Place).tenant, agent })),
+    )
   }
 
   return {
@@ -100,10 +122,12 @@ export function makeLane({ leases }: { leases: Leases }): Lane {
     async settle(tx, places) {
       const agents = byAgent(places)
       if (agents.size === 0) return places
+      const positions = await positionsOf(tx, agents)
       const without = new Set<Place>()
+      const moves: Move[] = []
       for (const [agent, own] of agents) {
         const { tenant } = own[0] as Place
-        const settled = await settledOf(tx, tenant, agent)
+        const settled = positions.get(agent) ?? 0
         const gone = new Set<number>()
         let upTo = 0
         for (const place of own) {
@@ -113,18 +137,24 @@ export function makeLane({ leases }: { leases: Leases }): Lane {
           gone.add(place.seq)
           if (place.seq > upTo) upTo = place.seq
         }
-        if (upTo > 0) await advance(tx, tenant, agent, upTo, settled, gone)
+        if (upTo > 0) moves.push({ tenant, agent, upTo, settled, gone })
       }
+      await advance(tx, moves)
       return without.size === 0 ? places : places.filter((place) => !without.has(place))
     },
 
     async toRows(tx, places) {
-      for (const [agent, own] of byAgent(places)) {
+      const agents = byAgent(places)
+      if (agents.size === 0) return
+      const positions = await positionsOf(tx, agents)
+      const moves: Move[] = []
+      for (const [agent, own] of agents) {
         const { tenant } = own[0] as Place
-        const settled = await settledOf(tx, tenant, agent)
+        const settled = positions.get(agent) ?? 0
         const upTo = own.reduce((last, place) => Math.max(last, place.seq), 0)
-        if (upTo > settled) await advance(tx, tenant, agent, upTo, settled, new Set())
+        if (upTo > settled) moves.push({ tenant, agent, upTo, settled, gone: new Set() })
       }
+      await advance(tx, moves)
     },
 
     has: async (reader, place) => {

@@ -25,6 +25,7 @@ export class Leases {
   readonly #ready = new Map<number, number>()
   readonly #leased = new Map<number, number>()
   readonly #behind = new Map<number, number>()
+  readonly #expected = new Map<number, number>()
   /** First messages of a conversation that were in an inbox, unnamed, when the second came. */
   readonly #heads = new Set<string>()
   readonly #ended: (lease: Lease) => void
@@ -66,6 +67,15 @@ export class Leases {
 
   countBehind(agent: number, change: number): void {
     count(this.#behind, agent, change)
+  }
+
+  /** Rows that will be ready with a commit under way: what comes after them must not pass them by. */
+  expect(rows: readonly { agent: number; state: number }[], change: 1 | -1): void {
+    for (const row of rows) if (row.state === 0) count(this.#expected, row.agent, change)
+  }
+
+  isExpected(agent: number): boolean {
+    return this.#expected.size > 0 && this.#expected.has(agent)
   }
 
   get(place: Entry): Lease | undefined {

@@ -149,7 +149,9 @@ export class Bus {
     await this.#sockets.get(name)?.close()
     this.#sockets.delete(name)
     // The server hears of the end a moment after the client.
-    await this.#until(async () => (await this.#ask<{ connections: number }>('system.metrics')).connections === this.#sockets.size + 1)
+    await this.#until(
+      async () => (await this.#ask<{ connections: number }>('system.metrics')).connections === this.#sockets.size + 1,
+    )
   }
 
   flow(name: string, ack: number | undefined, credits: number): void {
@@ -196,7 +198,7 @@ export class Bus {
     const timed = await this.#reachCertainty()
     this.model.passTime(this.now(), (name, label) => this.#labels(name).has(label))
     for (const agent of this.model.agents) await this.#compareDeliveries(agent, timed)
-    for (const pending of [...this.#asks]) await this.#compareAsk(pending)
+    for (const pending of this.#asks) await this.#compareAsk(pending)
     await this.#compareViews()
     this.model.comparedAt = this.now()
   }
@@ -218,7 +220,8 @@ export class Bus {
     await this.compare()
     for (const { name, inbox } of this.model.agents) assert.deepEqual(inbox, [], `the inbox of ${name} is drained`)
     const views = await Promise.all(this.model.messages.map(({ id }) => this.#ask<Message>('messages.get', { id })))
-    for (const view of views) assert.ok(['acknowledged', 'dead', 'expired', 'unroutable'].includes(view.status), `${view.id} has ended`)
+    for (const view of views)
+      assert.ok(['acknowledged', 'dead', 'expired', 'unroutable'].includes(view.status), `${view.id} has ended`)
   }
 
   #socket(name: string): Socket {

@@ -205,9 +205,13 @@ export class InboxModel {
     const times = this.agents.flatMap(({ inbox }) =>
       inbox.flatMap(({ state, until, availableAt, expiresAt = Number.POSITIVE_INFINITY, backAt }) => {
         // Given back when its time is over, it is put back first and found expired after that.
-        if (state === 'leased') return until > this.comparedAt ? [until, ...(expiresAt <= until + lateMs ? [until + lateMs] : [])] : []
+        if (state === 'leased')
+          return until > this.comparedAt ? [until, ...(expiresAt <= until + lateMs ? [until + lateMs] : [])] : []
         const expiry = Math.max(expiresAt, backAt)
-        return [...(state === 'ready' && availableAt > this.comparedAt ? [availableAt] : []), ...(expiry >= this.comparedAt ? [expiry] : [])]
+        return [
+          ...(state === 'ready' && availableAt > this.comparedAt ? [availableAt] : []),
+          ...(expiry >= this.comparedAt ? [expiry] : []),
+        ]
       }),
     )
     return times.filter((time) => time <= now)
@@ -218,10 +222,8 @@ export class InboxModel {
     for (const agent of this.agents)
       for (const entry of agent.inbox.filter(({ state, until }) => state === 'leased' && until <= now)) this.giveBack(entry, now)
     for (const agent of this.agents)
-      for (const entry of [...agent.inbox]) {
-        if (entry.state === 'leased' || entry.expiresAt === undefined || entry.expiresAt > now) continue
+      for (const entry of agent.inbox.filter(({ state, expiresAt = now + 1 }) => state !== 'leased' && expiresAt <= now))
         if (!wasGiven(agent.name, entry.message.label)) this.end(entry, 'expired', now)
-      }
   }
 
   /**

@@ -38,7 +38,8 @@ const pick = fc.nat(30)
 const who = fc.constantFrom(...names)
 const held = (model: InboxModel, name: string): Entry[] => model.agent(name).inbox.filter(({ state }) => state === 'leased')
 const sentOnes = (model: InboxModel) => model.messages.filter(({ kind }) => kind !== 'system')
-const text = (name: string, ...choices: readonly unknown[]) => `${name}(${choices.map((each) => JSON.stringify(each)).join(', ')})`
+const text = (name: string, ...choices: readonly unknown[]) =>
+  `${name}(${choices.map((each) => JSON.stringify(each)).join(', ')})`
 
 const recipients = fc.oneof(
   { weight: 5, arbitrary: who.map((name) => [name]) },
@@ -53,7 +54,14 @@ const conversations = fc.oneof(
 )
 
 const send = fc
-  .tuple(who, recipients, fc.constantFrom(undefined, 'low', 'high'), conversations, fc.option(fc.constantFrom(2_000, 20_000), { nil: undefined, freq: 5 }), fc.boolean())
+  .tuple(
+    who,
+    recipients,
+    fc.constantFrom(undefined, 'low', 'high'),
+    conversations,
+    fc.option(fc.constantFrom(2_000, 20_000), { nil: undefined, freq: 5 }),
+    fc.boolean(),
+  )
   .map(([from, to, priority, conversation, ttl, keyed]) =>
     command(text('send', from, to, priority, conversation, ttl, keyed), async (bus, model) => {
       const number = model.messages.length
@@ -95,13 +103,14 @@ const resend = fc.tuple(pick, fc.boolean()).map(([at, changed]) =>
   ),
 )
 
-const connect = fc.tuple(who, fc.constantFrom('leased', 'leased', 'leased', 'plain'), fc.constantFrom(0, 1, 2, 5, 128), fc.boolean()).map(
-  ([name, mode, credits, resume]) =>
+const connect = fc
+  .tuple(who, fc.constantFrom('leased', 'leased', 'leased', 'plain'), fc.constantFrom(0, 1, 2, 5, 128), fc.boolean())
+  .map(([name, mode, credits, resume]) =>
     command(text('connect', name, mode, credits, resume), async (bus, model) => {
       const { seen } = model.agent(name)
       await bus.connect(name, mode, credits, mode === 'leased' && resume && seen.number > 0 ? seen.number : undefined)
     }),
-)
+  )
 
 const disconnect = who.map((name) =>
   command(
@@ -182,7 +191,10 @@ const extend = fc.tuple(who, pick, fc.constantFrom(5_000, 60_000)).map(([name, a
     text('extend', name, at, ms),
     async (bus, model) => {
       const entry = choose(held(model, name), at) as Entry
-      const answer = await bus.call<OutputOf<'messages.extend'>>(name, '/messages/extend', { receipt: entry.receipt, lease_ms: ms })
+      const answer = await bus.call<OutputOf<'messages.extend'>>(name, '/messages/extend', {
+        receipt: entry.receipt,
+        lease_ms: ms,
+      })
       entry.until = bus.now() + ms
       assert.equal(Date.parse(answer.lease_until), entry.until)
     },
@@ -194,9 +206,7 @@ const fetch = fc
   .tuple(who, fc.constantFrom(1, 3, 10), fc.constantFrom(4_000, 30_000))
   .map(([name, limit, lease]) => command(text('fetch', name, limit, lease), (bus) => bus.fetch(name, limit, lease)))
 
-const advance = fc
-  .constantFrom(300, 3_000, 16_000, 31_000)
-  .map((ms) => command(text('advance', ms), (bus) => bus.advance(ms)))
+const advance = fc.constantFrom(300, 3_000, 16_000, 31_000).map((ms) => command(text('advance', ms), (bus) => bus.advance(ms)))
 
 const restart = fc.constant(
   command('restart()', async (bus) => {
@@ -268,7 +278,28 @@ const redrive = fc.tuple(who, pick).map(([name, at]) =>
 )
 
 const commands = fc.commands(
-  [send, send, send, sendToNobody, resend, connect, connect, disconnect, flow, flow, acknowledge, acknowledgeStale, reject, extend, fetch, advance, restart, ask, reply, redrive],
+  [
+    send,
+    send,
+    send,
+    sendToNobody,
+    resend,
+    connect,
+    connect,
+    disconnect,
+    flow,
+    flow,
+    acknowledge,
+    acknowledgeStale,
+    reject,
+    extend,
+    fetch,
+    advance,
+    restart,
+    ask,
+    reply,
+    redrive,
+  ],
   { maxCommands: 60, size: 'max', ...(process.env['CADRE_MODEL_REPLAY'] && { replayPath: process.env['CADRE_MODEL_REPLAY'] }) },
 )
 

@@ -84,11 +84,7 @@ export function makeReceive({ directory, clock, arrivals, leasing, handover, isC
       if (rows.length > 0 || left <= 0 || signal.aborted || isClosed()) {
         arrival.end()
         for (const { place } of rows) handover.countDelivery(place)
-        handover.announce(
-          agent,
-          rows.map((row) => row.place),
-          'leased',
-        )
+        handover.announce(new Map([[agent, rows.map((row) => row.place)]]), 'leased')
         return rows.map(({ place, message, until }) => toDelivery(message, handover.handed(place, until), directory))
       }
       await arrival.within(left)

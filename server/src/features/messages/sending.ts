@@ -99,6 +99,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   async function storeTogether(batch: readonly (Outgoing & { body: string })[]): Promise<Outcome<Stored>[]> {
     const claimed: MessageRow[] = []
     const kept: NewDelivery[] = []
+    const waiting: NewDelivery[] = []
     const reserved = new Map<NewDelivery, Window>()
     const transaction = deliveries.transactionWithAcks(async (tx) => {
       const outcomes = Array.from<Outcome<Stored>>({ length: batch.length })
@@ -147,10 +148,9 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         outcomes[index] = { value: { row, duplicate: false } }
       }
       await appendMessages(tx, rows)
-      await insertDeliveries(
-        tx,
-        [...inbox.filter((entry) => !entry.lane), ...kept],
-      )
+      for (const entry of inbox) if (!entry.lane) waiting.push(entry)
+      deliveries.expect(waiting, 1)
+      await insertDeliveries(tx, [...waiting, ...kept])
       failPoint('send.before-commit')
       tx.afterCommit(() => {
         failPoint('send.after-commit')
@@ -168,6 +168,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
             task: row.task,
           })),
         )
+        deliveries.expect(waiting, -1)
         deliveries.stored(inbox, bySeq, reserved)
         for (const entry of kept) deliveries.keep(entry)
         for (const row of claimed) {
@@ -190,6 +191,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
     try {
       return await transaction
     } catch (error) {
+      deliveries.expect(waiting, -1)
       deliveries.unreserve(reserved)
       for (const row of claimed) if (row.reply_to !== null) requests.unclaim(row.reply_to)
       throw error
