@@ -292,7 +292,7 @@ export class DurableOutbox implements Outbox {
   }
 
   async #writeAll(): Promise<void> {
-    await undefined
+    await Promise.resolve()
     while (this.#unwritten.length > 0 || this.#removed.length > 0) {
       const added = this.#unwritten
       const removed = this.#removed

@@ -1,5 +1,5 @@
 /** What `connect()` answers: one connection, and everything else as a namespace on it. */
-import type { Assignment, Delivery, InputOf, LogEntry, OperationName, OutputOf, Task } from '@cadre/contract'
+import type { Assignment, InputOf, LogEntry, OperationName, OutputOf, Task } from '@cadre/contract'
 import { type Agents, type Presence, makeAgents } from './agents.ts'
 import { type Artifacts, makeArtifacts } from './artifacts.ts'
 import { unpack } from './binary.ts'

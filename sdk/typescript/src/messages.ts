@@ -1,5 +1,5 @@
 /** Sending: every promise resolves once the message is stored; what became of it then is asked of its receipt. */
-import type { Delivery, InputOf, Message, OutputOf } from '@cadre/contract'
+import type { Delivery, InputOf, Message } from '@cadre/contract'
 import { pack, unpack } from './binary.ts'
 import { type Call, type CallOptions, type Named, type RequestOptions, splitOptions } from './calls.ts'
 import { type Sent, makeReceipts } from './receipts.ts'

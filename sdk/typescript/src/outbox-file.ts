@@ -112,7 +112,7 @@ class FileStore implements OutboxStore {
   /** What is still to be answered, in a new file that takes the place of the old one in one step. */
   async #rewrite(): Promise<void> {
     const { open, rename } = await import('node:fs/promises')
-    const { dirname } = await import('node:path')
+    const names = await import('node:path')
     await this.#lock?.check()
     const fresh = `${this.#path}.new`
     const file = await open(fresh, 'w', 0o600)
@@ -131,7 +131,7 @@ class FileStore implements OutboxStore {
     this.#file = file
     this.#uncertain = false
     // The new name has to be as durable as its content; some systems cannot open folders.
-    const folder = await open(dirname(this.#path), 'r').catch(() => undefined)
+    const folder = await open(names.dirname(this.#path), 'r').catch(() => undefined)
     await folder?.sync().catch(() => {})
     await folder?.close()
   }

@@ -18,15 +18,12 @@ export function indexedDbOutbox(name: string, options: OutboxOptions = {}): Outb
 interface Request<T> {
   result: T
   error: unknown
-  onsuccess: (() => void) | null
-  onerror: (() => void) | null
-  onupgradeneeded: (() => void) | null
+  addEventListener(type: 'success' | 'error' | 'upgradeneeded', listener: () => void): void
 }
 interface Transaction {
   objectStore(name: string): { put(value: unknown): unknown; delete(key: number): unknown; getAll(): Request<StoredCall[]> }
-  oncomplete: (() => void) | null
-  onabort: (() => void) | null
   error: unknown
+  addEventListener(type: 'complete' | 'abort', listener: () => void): void
 }
 interface IndexedDatabase {
   createObjectStore(name: string, options: { keyPath: string }): unknown
@@ -57,7 +54,7 @@ class IndexedDbStore implements OutboxStore {
     this.#release = await lock(this.#name)
     try {
       const opening = indexedDB.open(this.#name, 1)
-      opening.onupgradeneeded = () => void opening.result.createObjectStore(storeName, { keyPath: 'seq' })
+      opening.addEventListener('upgradeneeded', () => void opening.result.createObjectStore(storeName, { keyPath: 'seq' }))
       this.#database = await outcome(opening)
       const calls = await outcome(this.#database.transaction([storeName], 'readonly').objectStore(storeName).getAll())
       return { calls, damaged: 0 }
@@ -76,8 +73,9 @@ class IndexedDbStore implements OutboxStore {
       const store = transaction.objectStore(storeName)
       for (const { seq } of removed) store.delete(seq)
       for (const call of added) store.put(call)
-      transaction.oncomplete = () => resolve()
-      transaction.onabort = () => reject(transaction.error ?? new Error('the browser aborted the write'))
+      transaction.addEventListener('complete', () => resolve())
+      const aborted = () => reject(transaction.error ?? new Error('the browser aborted the write'))
+      transaction.addEventListener('abort', aborted)
     })
   }
 
@@ -90,8 +88,8 @@ class IndexedDbStore implements OutboxStore {
 
 const outcome = <T>(request: Request<T>): Promise<T> =>
   new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error)
+    request.addEventListener('success', () => resolve(request.result))
+    request.addEventListener('error', () => reject(request.error))
   })
 
 /** Held until the answer is called, or the tab is gone. */

@@ -26,12 +26,12 @@ export interface FileLock {
 export async function lockFile(path: string): Promise<FileLock> {
   const { readFile, readdir, rm, stat, utimes, writeFile } = await import('node:fs/promises')
   const { hostname } = await import('node:os')
-  const { basename, dirname } = await import('node:path')
+  const names = await import('node:path')
   const place = (number: number) => `${path}-${number}`
   const numbers = async () => {
-    const prefix = `${basename(path)}-`
-    const names = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix))
-    return names.map((name) => Number(name.slice(prefix.length))).filter((number) => Number.isSafeInteger(number))
+    const prefix = `${names.basename(path)}-`
+    const found = (await readdir(names.dirname(path))).filter((name) => name.startsWith(prefix))
+    return found.map((name) => Number(name.slice(prefix.length))).filter((number) => Number.isSafeInteger(number))
   }
   const started = async (pid: number) => {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')

@@ -33,7 +33,7 @@ async function bundle(source: string): Promise<string> {
 }
 
 /** Pages of one profile, signed in to a server, each with `cadre` at hand. */
-async function openBrowser(t: TestContext): Promise<{ house: House; page(): Promise<Page> }> {
+async function openBrowser(t: TestContext): Promise<{ house: House; page: () => Promise<Page> }> {
   const house = await openHouse(t)
   const browser = await chromium.launch({ executablePath: executable as string, args: flags })
   t.after(() => browser.close())

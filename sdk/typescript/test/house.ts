@@ -6,7 +6,7 @@ import { type ConnectOptions, type Hub, connect } from '../src/index.ts'
 export interface House {
   url: string
   server: TestServer
-  join(agent: string | undefined, options?: ConnectOptions): Promise<Hub>
+  readonly join: (agent: string | undefined, options?: ConnectOptions) => Promise<Hub>
 }
 
 export async function openHouse(t: TestContext): Promise<House> {

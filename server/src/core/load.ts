@@ -57,13 +57,14 @@ export class LoadGuard {
 type Histogram = ReturnType<typeof monitorEventLoopDelay>
 const resolutionMs = 20
 const windowMs = 5_000
-/** Less is no ninety-ninth percentile: one slow start would count as overload. */
-const fewest = 100
+/** Before there are two hundred looks one slow start would count as overload. Not counted in looks: a late loop has few of them. */
+const settleMs = 4_000
 
 /** Of this process, over the last five to ten seconds. */
 export function measureLag(): LagSource {
   const windows: [Histogram, Histogram] = [start(), start()]
-  let turned = performance.now()
+  const began = performance.now()
+  let turned = began
   return {
     p99() {
       if (performance.now() - turned > windowMs) {
@@ -73,7 +74,7 @@ export function measureLag(): LagSource {
         turned = performance.now()
       }
       const [older] = windows
-      return older.count < fewest ? 0 : Math.max(0, older.percentile(99) / 1e6 - resolutionMs)
+      return performance.now() - began < settleMs ? 0 : Math.max(0, older.percentile(99) / 1e6 - resolutionMs)
     },
     close() {
       for (const window of windows) window.disable()
