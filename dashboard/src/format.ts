@@ -45,6 +45,12 @@ export const formatCount = (value: number): string =>
     ? value.toLocaleString('en')
     : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value)
 
+/** `0 B`, `512 B`, `1.5 kB`, `3.2 MB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
+}
+
 /** One line of at most `length` characters that says what a value holds; a text's line breaks become spaces. */
 export function previewOf(value: unknown, length = 140): string {
   const text = (typeof value === 'string' ? value : readable(value)).replaceAll(/\s+/g, ' ').trim()

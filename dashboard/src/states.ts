@@ -1,4 +1,4 @@
-import type { AgentStatus, Message, TaskState } from '@cadre/contract'
+import type { AgentStatus, DeliveryFate, Message, TaskState } from '@cadre/contract'
 
 /** A tone is a colour of the palette; it never stands alone: each state also has a shape and a word. */
 export type Tone = 'quiet' | 'active' | 'good' | 'bad' | 'wait'
@@ -16,7 +16,7 @@ export type MarkName =
   | 'slash'
   | 'skip'
 
-interface Look {
+export interface Look {
   mark: MarkName
   tone: Tone
   label: string
@@ -54,6 +54,15 @@ export const messageLooks: Readonly<Record<Message['status'], Look>> = {
   dead: { mark: 'cross', tone: 'bad', label: 'Dead' },
   expired: { mark: 'clock', tone: 'wait', label: 'Expired' },
   unroutable: { mark: 'slash', tone: 'wait', label: 'No recipient' },
+}
+
+/** Of one recipient's copy. */
+export const deliveryLooks: Readonly<Record<DeliveryFate['state'], Look>> = {
+  ready: messageLooks.stored,
+  leased: messageLooks.delivered,
+  acknowledged: messageLooks.acknowledged,
+  dead: messageLooks.dead,
+  expired: messageLooks.expired,
 }
 
 const unknown: Look = { mark: 'circle', tone: 'quiet', label: 'Unknown' }

@@ -5,7 +5,8 @@ import { Command } from './copy-button.tsx'
 interface Props {
   title: string
   children: ReactNode
-  action: { label: string; run: () => Promise<unknown> }
+  /** Left out where there is nothing to press. */
+  action?: { label: string; run: () => Promise<unknown> }
   command: string
 }
 
@@ -13,6 +14,7 @@ interface Props {
 export function EmptyState({ title, children, action, command }: Props) {
   const [state, setState] = useState<{ busy: boolean; problem: string | null }>({ busy: false, problem: null })
   const run = () => {
+    if (action === undefined) return
     setState({ busy: true, problem: null })
     action.run().then(
       () => setState({ busy: false, problem: null }),
@@ -26,15 +28,19 @@ export function EmptyState({ title, children, action, command }: Props) {
     <div className="mx-auto flex w-full max-w-md flex-col items-stretch gap-3 px-4 py-8 text-center">
       <p className="text-base font-medium">{title}</p>
       <p className="text-sm text-balance text-muted">{children}</p>
-      <button
-        type="button"
-        onClick={run}
-        disabled={state.busy}
-        className="mx-auto mt-1 inline-flex h-8 items-center rounded-md bg-accent px-3 text-sm font-medium text-on-accent hover:opacity-90 disabled:opacity-60"
-      >
-        {state.busy ? 'One moment…' : action.label}
-      </button>
-      <p className="text-xs text-faint">or in a terminal</p>
+      {action !== undefined && (
+        <>
+          <button
+            type="button"
+            onClick={run}
+            disabled={state.busy}
+            className="mx-auto mt-1 inline-flex h-8 items-center rounded-md bg-accent px-3 text-sm font-medium text-on-accent hover:opacity-90 disabled:opacity-60"
+          >
+            {state.busy ? 'One moment…' : action.label}
+          </button>
+          <p className="text-xs text-faint">or in a terminal</p>
+        </>
+      )}
       <Command text={command} />
       {state.problem !== null && (
         <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">

@@ -1,17 +1,21 @@
 import type { Message } from '@cadre/contract'
-import { memo, useMemo, useRef, useState } from 'react'
+import { memo, useMemo, useState } from 'react'
 import { api } from '../api.ts'
 import { curl } from '../curl.ts'
-import { formatClock, formatExact, prettyOf, previewOf } from '../format.ts'
-import { heldRows } from '../held-rows.ts'
+import { formatClock, formatExact, previewOf } from '../format.ts'
+import { recipientOf } from '../recipient.ts'
 import { lookOf, messageLooks } from '../states.ts'
-import { CopyButton } from './copy-button.tsx'
+import { useHeld } from '../use-held.ts'
 import { EmptyState } from './empty-state.tsx'
+import { NewRows, PauseButton } from './live-list.tsx'
 import { Mark } from './mark.tsx'
+import { MessageDetail } from './message-detail.tsx'
 import { Panel } from './panel.tsx'
 
 interface Props {
   messages: readonly Message[]
+  changes: ReadonlyMap<string, number>
+  link: string
   openTask: (id: string) => void
 }
 
@@ -32,26 +36,15 @@ function matches(message: Message, text: string, status: string): boolean {
 }
 
 /** The live log of messages, newest first. It holds still while paused and while the pointer or the focus is on it. */
-export function MessagesPanel({ messages, openTask }: Props) {
+export function MessagesPanel({ messages, changes, link, openTask }: Props) {
   const [text, setText] = useState('')
   const [status, setStatus] = useState('')
-  const [paused, setPaused] = useState(false)
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
-  const [held, setHeld] = useState<readonly Message[] | null>(null)
-  const list = useRef<HTMLDivElement>(null)
-  const { rows, waiting } = useMemo(() => heldRows(held, messages), [held, messages])
+  const held = useHeld(messages)
+  const { rows, paused } = held
   const needle = text.trim().toLowerCase()
   const shown = useMemo(() => rows.filter((message) => matches(message, needle, status)), [rows, needle, status])
 
-  const hold = () => setHeld((now) => now ?? messages)
-  const release = () => {
-    const inside = list.current?.matches(':hover') === true || list.current?.contains(document.activeElement) === true
-    if (!paused && !inside) setHeld(null)
-  }
-  const pause = () => {
-    setPaused(!paused)
-    setHeld(paused ? null : messages)
-  }
   const toggle = useMemo(
     () => (id: string) =>
       setOpen((now) => {
@@ -65,18 +58,11 @@ export function MessagesPanel({ messages, openTask }: Props) {
     <Panel
       id="messages"
       title="Messages"
-      note={messages.length > 0 ? (paused ? 'paused' : held === null ? 'newest first' : 'holding still') : undefined}
+      note={messages.length > 0 ? held.note : undefined}
       className="xl:max-h-full"
       actions={
         messages.length > 0 && (
-          <button
-            type="button"
-            onClick={pause}
-            aria-pressed={paused}
-            className="inline-flex h-7 items-center gap-1.5 rounded-md border border-line px-2.5 text-xs font-medium text-muted hover:border-line-strong hover:text-ink aria-pressed:border-wait aria-pressed:bg-wait-soft aria-pressed:text-wait"
-          >
-            {paused ? 'Resume' : 'Pause'}
-          </button>
+          <PauseButton paused={paused} pause={held.pause} />
         )
       }
     >
@@ -114,28 +100,18 @@ export function MessagesPanel({ messages, openTask }: Props) {
             </select>
           </div>
           <div
-            ref={list}
-            onPointerEnter={hold}
-            onPointerLeave={release}
-            onFocus={hold}
-            onBlur={() => setTimeout(release)}
+            ref={held.list}
+            {...held.handlers}
             className="relative flex min-h-48 flex-1 flex-col overflow-hidden max-xl:max-h-[36rem]"
           >
-            {waiting > 0 && (
-              <button
-                type="button"
-                onClick={() => setHeld(messages)}
-                className="absolute top-2 left-1/2 z-10 -translate-x-1/2 rounded-full bg-accent px-3 py-1 text-xs font-medium text-on-accent shadow-float tabular"
-              >
-                {waiting} new
-              </button>
-            )}
+            <NewRows waiting={held.waiting} show={held.catchUp} />
             <ul className="scroll-quiet min-h-0 flex-1 overflow-y-auto" tabIndex={0} aria-label="Messages, newest first">
               {shown.map((message) => (
                 <MessageRow
                   key={message.id}
                   message={message}
                   expanded={open.has(message.id)}
+                  change={`${link}.${changes.get(message.id) ?? 0}`}
                   toggle={toggle}
                   openTask={openTask}
                 />
@@ -149,22 +125,16 @@ export function MessagesPanel({ messages, openTask }: Props) {
   )
 }
 
-export function recipientOf(message: Message): string {
-  if (message.topic !== null) return `#${message.topic}`
-  const [first] = message.recipients
-  if (message.kind === 'broadcast') return `everyone (${message.recipient_count})`
-  if (message.recipient_count > 1) return `${first ?? 'several'} and ${message.recipient_count - 1} more`
-  return first ?? 'nobody'
-}
-
 interface RowProps {
   message: Message
   expanded: boolean
+  /** Another one whenever something happened to the message. */
+  change: string
   toggle: (id: string) => void
   openTask: (id: string) => void
 }
 
-const MessageRow = memo(function MessageRow({ message, expanded, toggle, openTask }: RowProps) {
+const MessageRow = memo(function MessageRow({ message, expanded, change, toggle, openTask }: RowProps) {
   const look = lookOf(messageLooks, message.status)
   return (
     <li className="border-b border-line last:border-b-0">
@@ -200,53 +170,7 @@ const MessageRow = memo(function MessageRow({ message, expanded, toggle, openTas
           <span className="min-w-0 truncate text-xs text-muted">{previewOf(message.content)}</span>
         </span>
       </button>
-      {expanded && <Payload message={message} openTask={openTask} />}
+      {expanded && <MessageDetail message={message} change={change} openTask={openTask} />}
     </li>
   )
 })
-
-function Payload({ message, openTask }: { message: Message; openTask: (id: string) => void }) {
-  const facts: [string, string][] = [
-    ['Id', message.id],
-    ['Kind', message.kind],
-    ['Conversation', message.conversation_id],
-    ['Sent', formatExact(message.created_at)],
-  ]
-  if (message.recipient_count > 1) facts.push(['Recipients', message.recipients.join(', ')])
-  if (message.reply_to !== null) facts.push(['Reply to', message.reply_to])
-  const payload = prettyOf(message.content)
-  return (
-    <div className="space-y-2 px-4 pb-3 pl-[38px]">
-      <pre
-        className="scroll-quiet max-h-72 overflow-auto rounded-md border border-line bg-raised p-2.5 font-mono text-xs leading-relaxed break-words whitespace-pre-wrap"
-        tabIndex={0}
-        aria-label="Payload"
-        role="group"
-      >
-        {payload}
-      </pre>
-      <dl className="grid grid-cols-[auto_1fr] gap-x-3 text-xs">
-        {facts.map(([name, value]) => (
-          <div key={name} className="contents">
-            <dt className="text-faint">{name}</dt>
-            <dd className="truncate font-mono text-muted" title={value}>
-              {value}
-            </dd>
-          </div>
-        ))}
-      </dl>
-      <div className="flex gap-2">
-        <CopyButton text={payload} label="Copy the payload" />
-        {message.task_id !== null && (
-          <button
-            type="button"
-            onClick={() => openTask(message.task_id!)}
-            className="h-7 rounded-md border border-line px-2 text-xs font-medium text-accent hover:border-line-strong"
-          >
-            Open its task
-          </button>
-        )}
-      </div>
-    </div>
-  )
-}

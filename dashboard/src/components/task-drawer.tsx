@@ -1,17 +1,18 @@
 import type { Message, Task } from '@cadre/contract'
-import { type ReactNode, useEffect, useRef, useState } from 'react'
+import { useEffect, useState } from 'react'
 import { api, artifactPath, type TaskDetail } from '../api.ts'
 import { curl } from '../curl.ts'
 import { formatClock, formatDuration, formatExact, prettyOf, previewOf } from '../format.ts'
 import { parseMarkdown } from '../markdown.ts'
+import { recipientOf } from '../recipient.ts'
 import { readReport } from '../report.ts'
 import { workTime } from '../runs.ts'
 import { isEnded, lookOf, taskLooks } from '../states.ts'
 import { useNow } from '../use-now.ts'
 import { CopyButton } from './copy-button.tsx'
+import { Drawer, Fact, Section } from './drawer.tsx'
 import { Mark, toneText } from './mark.tsx'
 import { MarkdownView } from './markdown-view.tsx'
-import { recipientOf } from './messages-panel.tsx'
 
 interface Props {
   task: Task
@@ -23,7 +24,6 @@ interface Props {
 
 /** Everything about one task, from the same projection as the graph; only the attempts are read when it opens and when it moves. */
 export function TaskDrawer({ task, tasks, messages, openTask, close }: Props) {
-  const dialog = useRef<HTMLDialogElement>(null)
   const detail = useDetail(task)
   const now = useNow(!isEnded(task.state))
   const look = lookOf(taskLooks, task.state)
@@ -31,56 +31,21 @@ export function TaskDrawer({ task, tasks, messages, openTask, close }: Props) {
   const queued = (task.started_at === null ? (isEnded(task.state) ? undefined : now) : Date.parse(task.started_at)) ?? undefined
   const dependants = [...tasks.values()].filter((each) => each.depends_on.includes(task.id))
   const own = messages.filter((message) => message.task_id === task.id).slice(0, 20)
-  useEffect(() => {
-    dialog.current?.showModal()
-  }, [])
-  useEffect(() => {
-    dialog.current?.scrollTo(0, 0)
-  }, [task.id])
   return (
-    <dialog
-      ref={dialog}
-      aria-labelledby="drawer-title"
-      className="drawer scroll-quiet overflow-y-auto"
-      onClose={close}
-      onClick={(event) => event.target === dialog.current && dialog.current.close()}
+    <Drawer
+      id={task.id}
+      mark={<Mark name={look.mark} tone={look.tone} size={20} />}
+      title={task.title}
+      subtitle={
+        <>
+          <span className={`font-medium ${toneText[look.tone]}`}>{look.label}</span>
+          {task.assigned_to !== null && ` · ${task.assigned_to}`}
+          {worked !== undefined && ` · ${formatDuration(worked)}`}
+          {task.state === 'running' && ` · ${Math.round(task.progress * 100)}%`}
+        </>
+      }
+      close={close}
     >
-      <div className="min-h-full">
-        <div className="sticky top-0 z-10 flex items-start gap-3 border-b border-line bg-surface px-5 py-4">
-          <span className="mt-1">
-            <Mark name={look.mark} tone={look.tone} size={20} />
-          </span>
-          <div className="min-w-0 flex-1">
-            <h2 id="drawer-title" className="text-lg leading-snug font-semibold tracking-tight break-words">
-              {task.title}
-            </h2>
-            <p className="text-sm text-muted tabular">
-              <span className={`font-medium ${toneText[look.tone]}`}>{look.label}</span>
-              {task.assigned_to !== null && ` · ${task.assigned_to}`}
-              {worked !== undefined && ` · ${formatDuration(worked)}`}
-              {task.state === 'running' && ` · ${Math.round(task.progress * 100)}%`}
-            </p>
-          </div>
-          <button
-            type="button"
-            onClick={() => dialog.current?.close()}
-            aria-label="Close"
-            className="grid size-8 place-items-center rounded-md text-muted hover:bg-raised hover:text-ink"
-          >
-            <svg
-              viewBox="0 0 16 16"
-              width="16"
-              height="16"
-              stroke="currentColor"
-              strokeWidth="1.600"
-              strokeLinecap="round"
-              aria-hidden="true"
-            >
-              <path d="m4 4 8 8m0-8-8 8" />
-            </svg>
-          </button>
-        </div>
-        <div className="space-y-6 px-5 py-5">
           {task.progress_note !== null && !isEnded(task.state) && (
             <p className="rounded-md bg-accent-soft px-3 py-2 text-sm text-accent">{task.progress_note}</p>
           )}
@@ -145,9 +110,7 @@ export function TaskDrawer({ task, tasks, messages, openTask, close }: Props) {
               <CopyButton text={curl('GET', `/tasks/${task.id}`)} label="Copy as curl" />
             </span>
           </div>
-        </div>
-      </div>
-    </dialog>
+    </Drawer>
   )
 }
 
@@ -166,29 +129,6 @@ function useDetail(task: Task): TaskDetail | undefined {
     }
   }, [task.id, task.state, task.attempt])
   return detail?.id === task.id ? detail : undefined
-}
-
-function Section({ title, aside, children }: { title: string; aside?: ReactNode; children: ReactNode }) {
-  return (
-    <section>
-      <div className="mb-2 flex items-center justify-between">
-        <h3 className="text-sm font-semibold">{title}</h3>
-        {aside}
-      </div>
-      {children}
-    </section>
-  )
-}
-
-function Fact({ name, value, title }: { name: string; value: string; title?: string }) {
-  return (
-    <div className="min-w-0">
-      <dt className="text-xs text-faint">{name}</dt>
-      <dd className="truncate tabular" title={title ?? value}>
-        {value}
-      </dd>
-    </div>
-  )
 }
 
 const outcomes = {

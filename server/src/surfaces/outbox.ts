@@ -1,6 +1,7 @@
 /** What leaves for one client. Frames of one turn leave in one write. */
-import type { WebSocket } from 'ws'
 import { maxFrame } from './frames.ts'
+import type { ProtocolSocket } from './protocol-socket.ts'
+import { encodeTexts } from './text-frames.ts'
 
 interface Writer {
   /** Something was handed to the socket. */
@@ -8,7 +9,7 @@ interface Writer {
 }
 
 export class Outbox {
-  readonly #socket: WebSocket
+  readonly #socket: ProtocolSocket
   readonly #writer: Writer
   /** May several frames travel as one array? Only with clients that said so; a hand-written one reads one frame a message. */
   #batched: boolean
@@ -18,7 +19,7 @@ export class Outbox {
   /** Frames for the agent wait while its registration is being answered. */
   #held: string[] | undefined
 
-  constructor(socket: WebSocket, batched: boolean, writer: Writer) {
+  constructor(socket: ProtocolSocket, batched: boolean, writer: Writer) {
     this.#socket = socket
     this.#batched = batched
     this.#writer = writer
@@ -66,7 +67,7 @@ export class Outbox {
     this.#queued = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
     const texts = this.#batched ? batches(frames) : frames
-    ;(this.#socket as unknown as { _socket: { write(b: Buffer): void } })._socket.write(encode(texts))
+    this.#socket.writeEncoded(encodeTexts(texts))
     this.#writer.wrote()
   }
 }
@@ -88,32 +89,4 @@ function batches(frames: readonly string[]): string[] {
   }
   end()
   return texts
-}
-
-function encode(texts: readonly string[]): Buffer {
-  let total = 0
-  const lengths: number[] = []
-  for (const text of texts) {
-    const length = Buffer.byteLength(text)
-    lengths.push(length)
-    total += length + (length < 126 ? 2 : length < 65536 ? 4 : 10)
-  }
-  const bytes = Buffer.allocUnsafe(total)
-  let at = 0
-  for (let i = 0; i < texts.length; i++) {
-    const length = lengths[i] as number
-    bytes[at++] = 0x81
-    if (length < 126) bytes[at++] = length
-    else if (length < 65536) {
-      bytes[at++] = 126
-      bytes[at++] = length >> 8
-      bytes[at++] = length & 255
-    } else {
-      bytes[at++] = 127
-      bytes.writeBigUInt64BE(BigInt(length), at)
-      at += 8
-    }
-    at += bytes.write(texts[i] as string, at, 'utf8')
-  }
-  return bytes
 }

@@ -1,4 +1,5 @@
 /** A socket that ends with the codes of `cadre.v1`, and knows whom to tell, so that ten thousand of them share their listeners. */
+import type { Duplex } from 'node:stream'
 import { closeCodes } from '@cadre/contract'
 import { WebSocket } from 'ws'
 
@@ -28,6 +29,11 @@ export class ProtocolSocket extends WebSocket {
     this.on('pong', onPong)
     this.on('error', onError)
     this.on('close', onClose)
+  }
+
+  /** Frames that are encoded already. Without compression nothing of the library stands between it and the line. */
+  writeEncoded(bytes: Buffer): void {
+    ;(this as unknown as { _socket: Duplex | null })._socket?.write(bytes)
   }
 
   override close(code?: number, reason?: string | Buffer): void {

@@ -205,7 +205,10 @@ export class Bus {
 
   /** Everything that waits is taken and acknowledged; afterwards nothing is left and every sender knows. */
   async drain(): Promise<void> {
-    for (const { name } of this.model.agents) await this.connect(name, 'leased', 1_000, undefined)
+    for (const { name } of this.model.agents) {
+      await this.connect(name, 'leased', 1_000, undefined)
+      await this.compare()
+    }
     for (let round = 0; round < 200; round++) {
       await this.advance(1_100)
       const full = this.model.agents.filter(({ inbox }) => inbox.length > 0)
