@@ -47,7 +47,13 @@ async function main({ url, agent, token, journal, effects }: ReceiverOrders): Pr
   const done = new Set(existsSync(effects) ? readFileSync(effects, 'utf8').split('\n') : [])
   const { note } = openJournal(journal)
   const effect = openSynced(effects)
-  const hub = await connect(url, { agent, token, window: 64, WebSocket: recordedSocket(agent, note, () => undefined) })
+  const hub = await connect(url, {
+    agent,
+    token,
+    window: 64,
+    random: () => 0,
+    WebSocket: recordedSocket(agent, note, () => undefined),
+  })
   hub.onMessage(async ({ id, content }) => {
     if ((content as Content).poison) throw new Reject('poison')
     if (done.has(id)) return

@@ -30,7 +30,7 @@ function prepare(t: { after(undo: () => void): void }): { journals: string; libr
 
 void test(`${losses} power losses under load: nothing lost, nothing done twice, nothing out of order`, {
   skip,
-  timeout: 600_000,
+  timeout: 1_200_000,
 }, async (t) => {
   const { journals, library } = prepare(t)
   const random = makeRandom(seed)
@@ -55,7 +55,7 @@ void test(`${losses} power losses under load: nothing lost, nothing done twice, 
       const lost = disk?.losePower(seen.length % 3 === 0 ? 'none' : 'some', random)
       if (lost) seen.push(lost)
     },
-    limit: full ? 500_000 : 90_000,
+    limit: full ? 1_000_000 : 90_000,
   }
   const run = await runWithFaults(plan, (undo) => t.after(undo))
   const sum = (field: keyof PowerLoss) => seen.reduce((total, loss) => total + loss[field], 0)

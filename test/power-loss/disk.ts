@@ -72,6 +72,7 @@ export function makeDisk(folder: string, journals: string, library: string, lies
         total.torn += lost.torn
         rmSync(join(journals, name))
       }
+      rmSync(join(journals, 'counts'))
       scrambleSharedMemory(folder, random)
       return total
     },
