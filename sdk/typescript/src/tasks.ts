@@ -175,39 +175,24 @@ function taskError(task: Task): CadreClientError {
 export function makeHandle(id: string, own: boolean, call: Call, feed: TaskFeed, clock: Clock): TaskHandle {
   return {
     id,
-    result: <R>({ signal, timeout }: CallOptions = {}) =>
-      new Promise<R>((resolve, reject) => {
-        if (signal?.aborted) return reject(signal.reason)
-        let stop = (): void => {}
-        const end = () => {
-          stop()
-          cancel?.()
-          signal?.removeEventListener('abort', abort)
-        }
-        const abort = () => {
-          end()
-          reject(signal?.reason)
-        }
-        const cancel =
-          timeout === undefined
-            ? undefined
-            : clock.after(timeout, () => {
-                end()
-                reject(
-                  new CadreClientError('timeout', `Task ${id} did not end within ${timeout} ms; it goes on.`, {
-                    retryable: true,
-                  }),
-                )
-              })
-        signal?.addEventListener('abort', abort, { once: true })
-        stop = feed.follow(id, own, (task) => {
-          if (!hasEnded(task)) return
-          // It may be told at once, before follow() has answered how to stop.
-          queueMicrotask(end)
-          if (task.state === 'completed') resolve(task.result as R)
-          else reject(taskError(task))
-        })
-      }),
+    async result<R>({ signal, timeout }: CallOptions = {}) {
+      const states = iterate<Task>(
+        (push, end) => {
+          const cancel = timeout === undefined ? undefined : clock.after(timeout, end)
+          const stop = feed.follow(id, own, push)
+          return () => {
+            cancel?.()
+            stop()
+          }
+        },
+        { signal, newest: true },
+      )
+      for await (const task of states) {
+        if (task.state === 'completed') return task.result as R
+        if (hasEnded(task)) throw taskError(task)
+      }
+      throw new CadreClientError('timeout', `Task ${id} did not end within ${timeout} ms; it goes on.`, { retryable: true })
+    },
     status: (options) => call('tasks.status', { id }, options),
     events: ({ signal } = {}) =>
       iterate<Task>(
