@@ -16,6 +16,9 @@ export const registerFrame = z.looseObject({
   token: z.string().max(256).optional(),
   last_seq: z.number().int().min(0).optional(),
   credits: z.number().int().min(0).max(10_000).optional(),
+  presence: z.boolean().optional().meta({
+    description: 'False: agent:joined and agent:left come only after agents.watch. Among thousands they are most of the traffic.',
+  }),
   short: z.boolean().optional().meta({
     description: 'Deliveries leave out what is null, empty, false, an attempt of 1, and what another field says already.',
   }),

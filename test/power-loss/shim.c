@@ -5,6 +5,7 @@
  * SHIM_FOLDER        the folder, absolute
  * SHIM_JOURNAL       a folder outside of it for the notes
  * SHIM_IGNORE_FSYNC  a disk that lies: syncs of files whose names end so cover nothing ("" is none, "*" is all)
+ * SHIM_SYNC_US       how long a sync takes, in microseconds: the longer, the more often a kill finds writes that are not synced
  *
  * For each file f of the folder there is one journal file: its path with '/' as '%'. It is a list of records
  *
@@ -52,6 +53,7 @@ static char folder[PATH_MAX];
 static size_t folder_length;
 static char journals[PATH_MAX];
 static const char *ignored = "";
+static useconds_t sync_time;
 static volatile uint64_t *counters;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -65,6 +67,7 @@ __attribute__((constructor)) static void begin(void) {
   if (!root || !notes || !*root || !*notes) return;
   snprintf(journals, sizeof journals, "%s", notes);
   if (getenv("SHIM_IGNORE_FSYNC")) ignored = getenv("SHIM_IGNORE_FSYNC");
+  if (getenv("SHIM_SYNC_US")) sync_time = (useconds_t)atoi(getenv("SHIM_SYNC_US"));
   char path[PATH_MAX + 16];
   snprintf(path, sizeof path, "%s/counts", journals);
   int fd = raw_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -312,6 +315,7 @@ static int synced(int fd, long call) {
   /* What the kernel holds outlives a killed process, so the real disk need not be waited for: the notes decide what is kept. */
   pthread_mutex_lock(&lock);
   count(SYNCS);
+  if (sync_time) usleep(sync_time);
   if (!file->lies && syscall(SYS_ftruncate, file->journal, (off_t)0) != 0) die("the journal cannot be emptied");
   pthread_mutex_unlock(&lock);
   return 0;

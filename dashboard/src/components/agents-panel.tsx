@@ -19,7 +19,12 @@ const rank = { online: 0, suspect: 1, offline: 2 } as const
 const byPresence = (a: Agent, b: Agent) =>
   (rank[a.presence] ?? 3) - (rank[b.presence] ?? 3) || a.name.localeCompare(b.name, 'en', { numeric: true })
 
-export function AgentsPanel({ agents }: { agents: ReadonlyMap<string, Agent> }) {
+interface Props {
+  agents: ReadonlyMap<string, Agent>
+  openAgent: (id: string) => void
+}
+
+export function AgentsPanel({ agents, openAgent }: Props) {
   const [showsEnded, setShowsEnded] = useState(false)
   const now = useNow(agents.size > 0)
   const all = [...agents.values()]
@@ -51,6 +56,7 @@ export function AgentsPanel({ agents }: { agents: ReadonlyMap<string, Agent> }) 
             <AgentRow
               key={agent.id}
               agent={agent}
+              open={openAgent}
               seen={agent.presence === 'online' ? 'now' : agent.last_seen === null ? 'never' : formatAgo(agent.last_seen, now)}
             />
           ))}
@@ -69,19 +75,23 @@ export function AgentsPanel({ agents }: { agents: ReadonlyMap<string, Agent> }) 
   )
 }
 
-const AgentRow = memo(function AgentRow({ agent, seen }: { agent: Agent; seen: string }) {
+const AgentRow = memo(function AgentRow({ agent, seen, open }: { agent: Agent; seen: string; open: (id: string) => void }) {
   const look = lookOf(agentLooks, agent.status)
   const presence = presenceLooks[agent.presence] ?? presenceLooks.offline
   const gone = agent.presence === 'offline'
   return (
-    <li className="border-b border-line px-4 py-3 last:border-b-0">
+    <li className="relative border-b border-line px-4 py-3 last:border-b-0 hover:bg-raised">
       <div className="flex items-center gap-2">
-        <span
-          className={`min-w-0 truncate text-sm font-semibold ${gone ? 'text-muted' : ''}`}
+        {/* The whole row is the button's. */}
+        <button
+          type="button"
+          aria-haspopup="dialog"
+          onClick={() => open(agent.id)}
+          className={`min-w-0 truncate text-left text-sm font-semibold after:absolute after:inset-0 ${gone ? 'text-muted' : ''}`}
           title={agent.description ?? agent.name}
         >
           {agent.name}
-        </span>
+        </button>
         {agent.type !== agent.name && <span className="min-w-0 shrink truncate text-xs text-faint">{agent.type}</span>}
         <span className="ml-auto flex shrink-0 items-center gap-1.5 text-xs">
           <Mark name={look.mark} tone={look.tone} size={13} />

@@ -10,6 +10,10 @@ export class Emitter<E extends object> {
     return () => void listeners.delete(listener)
   }
 
+  has(name: keyof E): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0
+  }
+
   emit<K extends keyof E>(name: K, value: E[K]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {

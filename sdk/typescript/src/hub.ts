@@ -161,7 +161,11 @@ export class Hub implements Messages {
       makeMessages(call, () => clock.now()),
     )
     this.task = makeTasks(call, this.#taskFeed, clock, this.#work.ending())
-    this.agents = makeAgents(call, (handler) => this.#emitter.on('presence', handler))
+    this.agents = makeAgents(call, (handler) => {
+      // Once connected somebody has to say so; the greeting says it for later connections.
+      if (!this.#emitter.has('presence')) call('agents.watch', {}).catch(onError)
+      return this.#emitter.on('presence', handler)
+    })
     this.memory = makeMemory(call)
     this.knowledge = makeKnowledge(call)
     this.tools = makeTools(call, this.#shelf)
@@ -248,8 +252,8 @@ export class Hub implements Messages {
 
   /**
    * Messages as a loop: each is acknowledged when the next is asked for, or by its `acknowledge()`. The message that a `break` or throw
-   * ends the loop at is given back, with those it had not seen. As many as `window` are fetched ahead of a slow loop, and none before
-   * its first pull. Ends with `close()`; throws the reason of `signal`.
+   * ends the loop at is given back, as one attempt; those it had not seen wait for the next loop or handler. As many as `window` are
+   * fetched ahead of a slow loop, and none before its first pull. Ends with `close()`; throws the reason of `signal`.
    */
   messages({ signal, ...filter }: MessageFilter & { signal?: AbortSignal } = {}): AsyncIterableIterator<Taken> {
     return takeMessages((handler) => this.#inbox.handle(handler, filter), { signal, closed: this.closed })
@@ -335,7 +339,14 @@ export class Hub implements Messages {
     const profile = { name: agent, type, capabilities, description, metadata, concurrency, tenant }
     return {
       type: 'agent:register',
-      data: { ...profile, token, last_seq: this.#inbox.lastSeq, credits: this.#inbox.openingCredits(), short: true },
+      data: {
+        ...profile,
+        token,
+        last_seq: this.#inbox.lastSeq,
+        credits: this.#inbox.openingCredits(),
+        short: true,
+        presence: this.#emitter.has('presence'),
+      },
     }
   }
 
@@ -360,7 +371,7 @@ export class Hub implements Messages {
       this.#taskFeed.recheck()
     }
     this.#emitter.emit('online', { resumed: resumed === true })
-    if (gap === true) this.#emitter.emit('resync', { reason: 'deliveries were numbered anew while this agent was away' })
+    if (gap === true) this.#emitter.emit('resync', { reason: 'deliveries are numbered anew' })
     this.#settleReady?.resolve()
   }
 

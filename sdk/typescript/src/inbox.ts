@@ -10,6 +10,8 @@ import { CadreClientError, Reject, Retry, hasCode, messageOf } from './errors.ts
 import { type MessageContext, type MessageFilter, type MessageHandler, Handlers } from './handlers.ts'
 
 const usualLease = 30_000
+/** Thrown by a handler that goes away before it looked: not a failed attempt, but a message for whoever else listens, now or later. */
+export const untaken = new Retry({ after: 0, reason: 'not looked at' })
 /** Ids of messages done with: a lost acknowledgement brings one again, and it must not be handled twice. */
 const rememberedIds = 4096
 const receiptsPerCall = 1000
@@ -49,6 +51,8 @@ export class Inbox {
   readonly #idle = new Set<() => void>()
   /** Finished without a place in the order, or behind one that still runs. */
   readonly #loose = new Set<Entry>()
+  /** Held while nobody listens: it is the next handler's. */
+  readonly #parked = new Map<Entry, Delivery>()
   #credits = 0
   #lastSeq: number | undefined
   #acknowledged: number | undefined
@@ -66,6 +70,9 @@ export class Inbox {
 
   handle(handler: MessageHandler, filter: MessageFilter): () => void {
     const remove = this.#handlers.add(handler, filter)
+    const parked = [...this.#parked]
+    this.#parked.clear()
+    for (const [entry, message] of parked) void this.#run(entry, message)
     this.#parts.touch()
     return remove
   }
@@ -150,6 +157,8 @@ export class Inbox {
 
   drain(): void {
     this.#draining = true
+    for (const entry of this.#parked.keys()) void this.#reject(entry, untaken)
+    this.#parked.clear()
   }
 
   /** Resolves once no handler runs. */
@@ -162,6 +171,7 @@ export class Inbox {
     this.#cancelExtend?.()
     for (const entry of this.#running.values()) entry.abort?.abort(reason)
     this.#running.clear()
+    this.#parked.clear()
     this.#wake()
   }
 
@@ -170,6 +180,10 @@ export class Inbox {
   }
 
   async #run(entry: Entry, message: Delivery): Promise<void> {
+    if (this.#handlers.size === 0) {
+      this.#parked.set(entry, message)
+      return
+    }
     const handlers = this.#handlers.for(message)
     const context = this.#context(entry, message)
     try {
@@ -185,6 +199,7 @@ export class Inbox {
     } catch (error) {
       // The reply was stored and the message acknowledged with it; what came after is the handler's own trouble.
       if (context.replied() || hasCode(error, 'stale_receipt')) this.#settle(entry, 'settled')
+      else if (error === untaken && !this.#draining) await this.#run(entry, message)
       else await this.#reject(entry, error)
     }
   }

@@ -2,6 +2,7 @@
 import type { Delivery, LogEntry } from '@cadre/contract'
 import { Retry } from './errors.ts'
 import type { MessageHandler } from './handlers.ts'
+import { untaken } from './inbox.ts'
 
 type Detach = () => unknown
 interface Ending {
@@ -62,12 +63,16 @@ interface Held {
   back: (error: unknown) => void
 }
 
-/** Each message is acknowledged when the next is asked for. The one a loop ends with, and those it never saw, are given back at once. */
+/**
+ * Each message is acknowledged when the next is asked for. The one a loop ends at is given back; those it never saw count no attempt:
+ * they wait here, leased, for the next loop or handler.
+ */
 export async function* takeMessages(
   attach: (handler: MessageHandler) => Detach | Promise<Detach>,
   ending: Ending,
 ): AsyncGenerator<Taken, void> {
   const open = new Set<Held>()
+  let current: Held | undefined
   const all = iterate<Held>(async (push) => {
     const detach = await attach(
       (message) =>
@@ -78,11 +83,13 @@ export async function* takeMessages(
         }),
     )
     return () => {
-      for (const { back } of open) back(new Retry({ after: 0, reason: 'the loop ended before it was acknowledged' }))
-      return detach()
+      const gone = detach()
+      for (const held of open) held.back(held === current ? new Retry({ after: 0, reason: 'the loop ended at it' }) : untaken)
+      return gone
     }
   }, ending)
   for await (const held of all) {
+    current = held
     const acknowledge = () => {
       open.delete(held)
       held.done()

@@ -1,4 +1,4 @@
-/** `@cadre/sdk/outbox-file`: a durable outbox in a file, for Node, Bun and Deno. */
+/** `@cadre/sdk/outbox-file`: a durable outbox in a file, for Node and what has its `fs` and `zlib.crc32`. */
 import type { FileHandle } from 'node:fs/promises'
 import { DurableOutbox, type OutboxOptions, type OutboxStore, type StoredCall } from './durable-outbox.ts'
 import { CadreClientError } from './errors.ts'
@@ -12,8 +12,8 @@ const smallest = 256 * 1024
 /**
  * Keeps what is sent in `path` until the server has answered: `connect(url, { outbox: fileOutbox('./agent.outbox') })`. Each call is
  * synced to the disk before it goes out, all calls of a turn by one `fdatasync`; after a crash the same file sends the rest, in order
- * and under the same idempotency keys. The file is readable by its owner alone, for one process at a time (`outbox_locked`), and for one
- * agent: what one left is sent by who opens it next.
+ * and under the same idempotency keys. The file is readable by its owner alone, for one process at a time (a small `<path>.lock-<n>`
+ * beside it says whose; `outbox_locked` otherwise), and for one agent: what one left is sent by who opens it next.
  */
 export function fileOutbox(path: string, options: OutboxOptions = {}): Outbox {
   return new DurableOutbox(new FileStore(path), options)

@@ -33,6 +33,7 @@ test('an agent registers with its profile and learns the token that was issued',
     token: 'cad_key',
     credits: 0,
     short: true,
+    presence: false,
   })
   assert.equal(hub.token, 'cad_issued')
   server.drop()

@@ -18,6 +18,8 @@ export interface Session {
   credits: number
   /** It fills in itself what a delivery leaves out: see `short` in agent:register. */
   short?: boolean
+  /** False: it is not told who joins and leaves. */
+  presence?: boolean
   /** Sends a frame that is already text; frames of one turn leave in one write. */
   send(frame: string): void
   /** Bytes handed to the socket and not yet taken by the network. */

@@ -52,6 +52,7 @@ export class Connection implements Session, Hearing {
   mode: 'plain' | 'leased' = 'plain'
   credits = 0
   short = false
+  presence = true
   /** Where on the wheel of pings it stands. */
   spoke = 0
   readonly #socket: ProtocolSocket
@@ -263,7 +264,7 @@ export class Connection implements Session, Hearing {
       const fields = checked.error.issues.map((issue) => ({ pointer: `/${issue.path.join('/')}`, detail: issue.message }))
       throw new CadreError('invalid_request', {}, { fields })
     }
-    const { last_seq, credits, short, ...profile } = checked.data
+    const { last_seq, credits, short, presence, ...profile } = checked.data
     const caller = profile.token === undefined ? this.#requireCaller() : await access.fromToken(profile.token)
     const { receipt: _, ...agent } = await door.invoke('agents.register', profile, {
       caller,
@@ -275,6 +276,7 @@ export class Connection implements Session, Hearing {
     this.mode = credits === undefined ? 'plain' : 'leased'
     this.credits = credits ?? 0
     this.short = short ?? false
+    this.presence = presence ?? true
     if (credits !== undefined) this.#outbox.allowBatches()
     const former = sessions.bind(this, self.id)
     former?.close(closeCodes.replaced, 'A newer session speaks for this agent')

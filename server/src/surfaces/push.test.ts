@@ -24,3 +24,15 @@ test('in a crowd everybody still hears once of each who comes and goes after it,
   assert.deepEqual(left, new Set(names.slice(0, 20)))
   assert.deepEqual(await first.settled('agent:left'), [])
 })
+
+test('who does not want to hear of others is not told, until it asks', async (t) => {
+  const server = await serveFor(t)
+  const quiet = await server.leased('quiet', { presence: false })
+  const other = await server.leased('other')
+  await other.call('agents.list', {})
+  assert.deepEqual(await quiet.settled('agent:joined'), [])
+  await quiet.call('agent:watch', {})
+  const joined = quiet.next<{ name: string }>('agent:joined')
+  await server.leased('third')
+  assert.equal((await joined).data.name, 'third')
+})

@@ -61,7 +61,7 @@ export function forwardEvents({ log, sessions, directory }: PushParts): () => vo
 
   function isFor(entry: Entry, session: Session): boolean {
     if (entry.tenant !== session.caller.tenant) return false
-    if (entry.type !== 'memory.updated') return entry.subject !== session.caller.publicId
+    if (entry.type !== 'memory.updated') return session.presence !== false && entry.subject !== session.caller.publicId
     // Plain clients know no watch, so they hear of every key they may read.
     return session.mode === 'plain' && mayRead(entry, session)
   }

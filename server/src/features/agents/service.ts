@@ -43,6 +43,8 @@ export interface Agents {
     | 'agents.get'
     | 'agents.set_status'
     | 'agents.heartbeat'
+    | 'agents.watch'
+    | 'agents.unwatch'
     | 'agents.terminate'
   >
   registry: Registry
@@ -195,6 +197,17 @@ export async function makeAgents(parts: AgentsParts): Promise<Agents> {
         return { id: directory.byId(agent.id).publicId }
       })
       return { ...(await viewOne(agent)), receipt }
+    },
+
+    'agents.watch': async ({ session }) => {
+      if (!session)
+        throw new CadreError('unsupported', { reason: 'Follow agents on a socket; over HTTP follow the topic agent.state.' })
+      session.presence = true
+      return { watching: true }
+    },
+    'agents.unwatch': async ({ session }) => {
+      if (session) session.presence = false
+      return { watching: false }
     },
 
     'agents.heartbeat': async (context, input) => {
