@@ -62,7 +62,7 @@ function readable(value: unknown): string {
   if (value === undefined || value === null) return ''
   if (typeof value === 'object' && !Array.isArray(value)) {
     const fields = value as Record<string, unknown>
-    for (const name of ['text', 'message', 'summary', 'body', 'question', 'goal', 'title']) {
+    for (const name of ['text', 'message', 'summary', 'body', 'question', 'goal', 'title', 'reason']) {
       if (typeof fields[name] === 'string' && fields[name] !== '') return fields[name]
     }
   }

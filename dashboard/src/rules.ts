@@ -20,16 +20,37 @@ const which: Readonly<Record<Strategy, string>> = {
   all: 'all of them',
 }
 
-/** `type analysis.*, metadata.region eu`; anything but the short form as JSON. */
-export function describeCondition(when: Rule['when']): string {
-  const parts = Object.entries(when)
-  const short = parts.every(([name, value]) => !['and', 'or', 'not', 'field', 'op'].includes(name) && isPlain(value))
-  if (!short) return JSON.stringify(when)
-  return parts.length === 0 ? 'every message' : parts.map(([name, value]) => `${name} ${[value].flat().join(' or ')}`).join(', ')
+const operators: Readonly<Record<string, string>> = {
+  eq: '=',
+  ne: '≠',
+  in: 'one of',
+  prefix: 'begins with',
+  contains: 'contains',
+  gt: '>',
+  gte: '≥',
+  lt: '<',
+  lte: '≤',
 }
 
-const isPlain = (value: unknown): boolean =>
-  Array.isArray(value) ? value.every(isPlain) : ['string', 'number', 'boolean'].includes(typeof value)
+/** `type analysis.*`, `metadata.region = eu and (type data.* or content.rows > 100)`, `not type draft`. */
+export function describeCondition(when: unknown, nested = false): string {
+  if (typeof when !== 'object' || when === null) return JSON.stringify(when) ?? ''
+  const { and, or, not, field, op, value, ...fields } = when as Record<string, unknown>
+  const parts: string[] = []
+  if (typeof field === 'string') {
+    if (op === 'exists') parts.push(`${field} ${value === false ? 'is absent' : 'exists'}`)
+    else parts.push([field, operators[String(op)] ?? '', valueOf(value)].filter((part) => part !== '').join(' '))
+  }
+  for (const [name, wanted] of Object.entries(fields)) parts.push(`${name} ${valueOf(wanted)}`)
+  if (Array.isArray(and)) parts.push(...and.map((each) => describeCondition(each, true)))
+  if (Array.isArray(or)) parts.push(`(${or.map((each) => describeCondition(each, true)).join(' or ')})`)
+  if (not !== undefined) parts.push(`not ${describeCondition(not, true)}`)
+  if (parts.length === 0) return 'every message'
+  return nested && parts.length > 1 ? `(${parts.join(' and ')})` : parts.join(' and ')
+}
+
+const valueOf = (value: unknown): string =>
+  Array.isArray(value) ? value.map(String).join(' or ') : typeof value === 'object' ? JSON.stringify(value) : String(value)
 
 export function describeTarget(to: Rule['to']): string {
   if (to.topic !== undefined) return `topic ${to.topic}`

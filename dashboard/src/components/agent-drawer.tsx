@@ -102,7 +102,7 @@ export function AgentDrawer({ agent, messages, touched, close }: Props) {
 
 const places = [
   ['ready', 'Ready', 'Waits to be taken'],
-  ['leased', 'With the agent', 'Taken and not acknowledged yet'],
+  ['leased', 'Leased', 'Taken by the agent and not acknowledged yet'],
   ['behind', 'Behind', 'Waits for an earlier message of its sender in its conversation'],
   ['delayed', 'Delayed', 'Comes again when its back-off is over'],
   ['dead', 'Dead', 'Given up; see the dead letters'],

@@ -36,7 +36,7 @@ export function AgentsPanel({ agents, openAgent }: Props) {
       id="agents"
       title="Agents"
       note={all.length > 0 ? `${online} of ${shown.length} online` : undefined}
-      className="xl:max-h-full"
+      className="xl:min-h-0"
     >
       {all.length === 0 ? (
         <EmptyState

@@ -59,7 +59,7 @@ export function MessagesPanel({ messages, changes, link, openTask }: Props) {
       id="messages"
       title="Messages"
       note={messages.length > 0 ? held.note : undefined}
-      className="xl:max-h-full"
+      className="xl:min-h-0"
       actions={
         messages.length > 0 && (
           <PauseButton paused={paused} pause={held.pause} />

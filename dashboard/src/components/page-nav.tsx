@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react'
 import { type PageId, pages } from '../pages.ts'
 import { addressWith } from '../use-param.ts'
 
@@ -9,9 +10,14 @@ interface Props {
 }
 
 export function PageNav({ page, counts, go }: Props) {
+  const list = useRef<HTMLUListElement>(null)
+  useEffect(() => {
+    // On narrow screens the row of names scrolls; the one that is shown must be in sight.
+    list.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [page])
   return (
     <nav aria-label="Pages" className="border-b border-line bg-surface">
-      <ul className="scroll-quiet mx-auto flex max-w-[1680px] overflow-x-auto px-1 sm:px-2 lg:px-4">
+      <ul ref={list} className="scroll-quiet mx-auto flex max-w-[1680px] overflow-x-auto px-1 sm:px-2 lg:px-4">
         {pages.map(({ id, label }) => (
           <li key={id}>
             <a

@@ -68,7 +68,7 @@ export function TimelinePanel({ entries, link }: { entries: readonly LogEntry[];
               onChange={(event) => setTopic(event.target.value)}
               aria-label="Filter the timeline by topic"
               title={topics?.items.find(({ name }) => name === topic)?.summary}
-              className="h-8 w-44 rounded-md border border-line bg-surface px-1.5 text-sm text-muted hover:border-line-strong"
+              className="h-8 w-32 rounded-md border border-line bg-surface px-1.5 text-sm text-muted hover:border-line-strong sm:w-44"
             >
               <option value="">All topics</option>
               {topics?.items.map(({ name }) => (

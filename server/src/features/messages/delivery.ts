@@ -23,7 +23,7 @@ import { type Lease, Leases, leaseKey, leaseMs } from './leases.ts'
 import { makeLeasing } from './leasing.ts'
 import { makeLines } from './lines.ts'
 import { Arrivals, makeReceive } from './receiving.ts'
-import { type InboxRow, type MessageRow, leasedOf, loadInboxes, releaseLeases } from './store.ts'
+import { type InboxRow, type MessageRow, countStart, leasedOf, loadInboxes, releaseLeases } from './store.ts'
 import { type Window, Windows, roomIn } from './windows.ts'
 
 const sweepMs = 1_000
@@ -55,8 +55,7 @@ export function makeDeliveries(parts: DeliveryParts) {
   const { database, directory, clock, log, sessions } = parts
   const background = new Background(parts.logger, 'deliveries could not be moved on')
   let closed = false
-  // Delivery numbers must rise across restarts; an agent never got more deliveries than there are log entries.
-  const windows = new Windows(sessions, log.head)
+  const windows = new Windows(sessions)
   const leases = new Leases(({ agent, number }) => {
     if (number !== undefined) windows.get(agent)?.sent.delete(number)
   })
@@ -64,7 +63,7 @@ export function makeDeliveries(parts: DeliveryParts) {
   const frame = makeDeliveryFrames(directory)
   const { counters } = handover
   const arrivals = new Arrivals(clock)
-  const lane = makeLane({ leases, values: database.dialect.values })
+  const lane = makeLane({ ...parts, leases, values: database.dialect.values })
   const lines = makeLines({ leases, arrived })
   const acks = new Acknowledgements({ ...parts, leases, lane, windows, lines, handover, pump, run })
   const back = makeGivingBack({ ...parts, leases, lane, lines, acks, counters, pump })
@@ -74,7 +73,11 @@ export function makeDeliveries(parts: DeliveryParts) {
   let cancelSweep = clock.after(sweepMs, sweep)
 
   async function load(): Promise<void> {
-    await database.transaction((tx) => lane.recover(tx, log.head))
+    const start = await database.transaction(async (tx) => {
+      await lane.recover(tx, log.head)
+      return countStart(tx)
+    })
+    windows.begin(start)
     const { depths, leased, dead } = await loadInboxes(database)
     leases.load(depths, leased)
     counters.dead = dead

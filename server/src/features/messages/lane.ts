@@ -4,6 +4,9 @@
  * it (rejected, given back, acknowledged past another, its connection lost) makes rows of it and of what was sent before it, and from
  * there on everything works on rows. Three row writes a message became one: at 256 in flight that was 40 % of the time in the store.
  */
+import type { Principal } from '../../core/context.ts'
+import type { Directory } from '../../core/directory.ts'
+import type { EventLog } from '../../core/events.ts'
 import type { Dialect, Reader, Tx } from '../../drivers/database/port.ts'
 import { type Place, messageId } from './envelope.ts'
 import { allInFlight, inFlightOf, moveSettled, openLane, settleLanes, settledOf, settledOfMany } from './lane-store.ts'
@@ -31,7 +34,15 @@ interface Move {
   gone: ReadonlySet<number>
 }
 
-export function makeLane({ leases, values }: { leases: Leases; values: Dialect['values'] }): Lane {
+export interface LaneParts {
+  leases: Leases
+  values: Dialect['values']
+  directory: Directory
+  log: EventLog
+  system: (tenant: number) => Principal
+}
+
+export function makeLane({ leases, values, directory, log, system }: LaneParts): Lane {
   /** Moves the position of each agent to `upTo`; what stands before it and is not in `gone` gets a row. */
   async function advance(tx: Tx, moves: readonly Move[]): Promise<void> {
     if (moves.length === 0) return
@@ -97,6 +108,15 @@ export function makeLane({ leases, values }: { leases: Leases; values: Dialect['
         // One attempt was made; the next is the second.
         found.map(({ agent, message }) => toRow(message, agent, 0, null)),
       )
+      for (const tenant of new Set(found.map(({ message }) => message.tenant))) {
+        const entries = found.flatMap(({ agent, message }) => {
+          if (message.tenant !== tenant) return []
+          const { publicId: agent_id, name } = directory.byId(agent)
+          const data = { message_id: messageId(message.seq), agent_id, agent: name, attempt: 2, reason: 'the server was started anew' }
+          return [{ type: 'message.redelivered', subject: data.message_id, data }]
+        })
+        await log.append(tx, system(tenant), null, entries)
+      }
       await settleLanes(tx, head)
     },
 

@@ -374,6 +374,15 @@ export async function listMessages(database: Database, filter: MessageFilter, li
   )
 }
 
+/** Counts the starts of servers on this store; answers the number of this one. */
+export async function countStart(tx: Tx): Promise<number> {
+  const row = await tx.get<{ value: string }>(sql`select value from meta where key = 'starts'`)
+  const start = Number(row?.value ?? 0) + 1
+  await tx.run(sql`insert into meta (key, value) values ('starts', ${String(start)})
+    on conflict (key) do update set value = excluded.value`)
+  return start
+}
+
 /** What a starting server must know: how full each inbox is and which leases run. */
 export async function loadInboxes(database: Database): Promise<{
   depths: { agent: number; ready: number; leased: number; behind: number }[]

@@ -3,6 +3,8 @@ import type { Session, Sessions } from '../../core/sessions.ts'
 import type { Place } from './envelope.ts'
 
 const maxPlainWindow = 1_000
+/** Two million starts, each with four thousand million deliveries to an agent, stay exact in a double. */
+const numbersOfAStart = 2 ** 32
 const maxBuffered = 1024 * 1024
 
 /** Deliveries in flight to one agent. */
@@ -19,15 +21,18 @@ export interface Window {
 export class Windows {
   readonly #windows = new Map<number, Window>()
   readonly #numbers = new Map<number, number>()
-  readonly #firstNumber: number
+  #firstNumber = 0
 
-  /** `firstNumber`: below every delivery number given from now on. */
-  constructor(sessions: Sessions, firstNumber: number) {
-    this.#firstNumber = firstNumber
+  constructor(sessions: Sessions) {
     sessions.onReleased((session) => {
       if (session.agent !== undefined && this.#windows.get(session.agent)?.session === session)
         this.#windows.delete(session.agent)
     })
+  }
+
+  /** Delivery numbers rise over restarts too: every start of the server has a range of its own. */
+  begin(start: number): void {
+    this.#firstNumber = start * numbersOfAStart
   }
 
   get(agent: number): Window | undefined {
