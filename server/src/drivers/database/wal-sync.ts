@@ -4,9 +4,11 @@
  * here, a third of the time of a busy server) the next frames are read and the next group is committed, and one sync covers every commit
  * before it. A commit of few rows is synced at once instead: the way through the thread pool would cost it more than it saves anybody.
  */
-import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs'
+import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
 
 const fewRows = 8
+/** Written ahead, because a sync of a file that grows also writes its new length: 300 us where one that does not takes 130. */
+export const logBytes = 4 * 1024 * 1024
 
 /** Told once: no error means that the commit is on stable storage. */
 type Told = (error: unknown) => void
@@ -22,6 +24,12 @@ export class WalSync {
   /** `path`: the write-ahead log, which exists once the connection has written. */
   constructor(path: string) {
     this.#file = openSync(path, 'r+')
+    // Nobody writes yet. What SQLite finds behind its last frame it takes for no frame, zeros above all.
+    const size = fstatSync(this.#file).size
+    if (size < logBytes) {
+      writeSync(this.#file, Buffer.alloc(logBytes - size), 0, logBytes - size, size)
+      fsyncSync(this.#file)
+    }
   }
 
   get failure(): unknown {
