@@ -74,7 +74,13 @@ function Room({ store, view }: { store: Store; view: View }) {
       >
         Skip to the content
       </a>
-      <Header view={view} runs={page === 'team' ? runs : []} run={page === 'team' ? run : undefined} choose={choose} retry={store.retry} />
+      <Header
+        view={view}
+        runs={page === 'team' ? runs : []}
+        run={page === 'team' ? run : undefined}
+        choose={choose}
+        retry={store.retry}
+      />
       <PageNav
         page={page}
         counts={{ ...countOf('dead-letters', letters.value), ...countOf('brakes', brakes.value) }}

@@ -4,7 +4,7 @@
  */
 import type { LogEntry } from '@cadre/contract'
 import { ApiError, api, type Feed, watchLog } from './api.ts'
-import { createPaintGate } from './paint-gate.ts'
+import { createPaintGate, pageTimers } from './paint-gate.ts'
 import { applyEntries, emptyProjection, limits, nothingStale, type Projection, projectSnapshot, refresh } from './projection.ts'
 
 export interface View {
@@ -41,7 +41,7 @@ export function createStore(): Store & { start(): () => void } {
       for (const listener of listeners) listener()
     },
     paintInterval,
-    { now: () => performance.now(), set: (run, ms) => setTimeout(run, ms), clear: clearTimeout },
+    pageTimers,
   )
   const update = (changes: Partial<View>) => {
     view = { ...view, ...changes }

@@ -5,6 +5,13 @@ export interface Timers<H> {
   clear: (handle: H) => void
 }
 
+/** Those of the page. Wrapped: as a method of another object a browser refuses `clearTimeout`. */
+export const pageTimers: Timers<ReturnType<typeof setTimeout>> = {
+  now: () => performance.now(),
+  set: (run, ms) => setTimeout(run, ms),
+  clear: (handle) => clearTimeout(handle),
+}
+
 export interface PaintGate {
   /** Something changed: paint at once when the last paint is long enough ago, else when it is. */
   request(): void

@@ -165,13 +165,7 @@ function settle(projection: Projection, data: Record<string, unknown>, stale: St
 }
 
 /** Something became of the copy that one agent has of these messages. */
-function moveCopies(
-  projection: Projection,
-  ids: ReadonlySet<string>,
-  agent: string,
-  state: CopyState,
-  stale: Stale,
-): Projection {
+function moveCopies(projection: Projection, ids: ReadonlySet<string>, agent: string, state: CopyState, stale: Stale): Projection {
   const receipts = new Map(projection.receipts)
   const changes = new Map(projection.changes)
   const messages = projection.messages.map((message) => {

@@ -62,7 +62,8 @@ const words: Readonly<Record<string, (data: Data, entry: LogEntry) => Line>> = {
     const rule = brakeNames[text(data.rule)] ?? text(data.rule)
     return plain(`Loop brake holds ${names(data.parties)}: ${rule}${call}`, data.reason, 'pause', 'bad')
   },
-  'brake.reset': (data, entry) => plain(`${names(data.parties)} may go on`, `loop brake reset by ${entry.actor}`, 'check', 'good'),
+  'brake.reset': (data, entry) =>
+    plain(`${names(data.parties)} may go on`, `loop brake reset by ${entry.actor}`, 'check', 'good'),
   'conversation.exempted': (data) =>
     plain(`A conversation is ${data.exempt === true ? 'out of' : 'back in'} the loop brakes`, data.conversation_id),
   'rule.created': (data, entry) => plain(`Rule ${text(data.name)} was added`, `by ${entry.actor}`),
@@ -94,7 +95,8 @@ const words: Readonly<Record<string, (data: Data, entry: LogEntry) => Line>> = {
   'consumer.deleted': (data) => plain(`Group ${text(data.group)} was deleted`),
   'retention.compacted': (data) => plain(`${text(data.removed)} old messages were removed`),
   'system.started': (data) => plain('The server started', data.version),
-  'access.denied': (data) => plain(`${text(data.agent) || 'A caller'} was refused ${text(data.operation)}`, data.reason, 'lock', 'wait'),
+  'access.denied': (data) =>
+    plain(`${text(data.agent) || 'A caller'} was refused ${text(data.operation)}`, data.reason, 'lock', 'wait'),
 }
 
 /** `summaries` says what entries of other types are, by type; one that is unknown shows its type and data. */

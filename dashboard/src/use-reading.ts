@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { ApiError } from './api.ts'
-import { createPaintGate, type PaintGate } from './paint-gate.ts'
+import { createPaintGate, type PaintGate, pageTimers } from './paint-gate.ts'
 
 export interface Reading<T> {
   value: T | undefined
@@ -37,8 +37,7 @@ export function useReading<T>(read: () => Promise<T>, key: string, interval?: nu
       applied = mine
       setReading((before) => ({ ...before, ...answer }))
     }
-    const timers = { now: () => performance.now(), set: (run: () => void, ms: number) => setTimeout(run, ms), clear: clearTimeout }
-    const own = createPaintGate(() => void load(), pause, timers)
+    const own = createPaintGate(() => void load(), pause, pageTimers)
     gate.current = own
     const onVisibility = () => own.setHidden(document.hidden)
     onVisibility()

@@ -41,6 +41,7 @@ async function inBrowser(
     page.setDefaultTimeout(15_000)
     const noise: string[] = []
     page.on('console', (message) => message.type() === 'error' && noise.push(message.text()))
+    page.on('pageerror', (error) => noise.push(error.message))
     // Leaving a page ends what it was asking for.
     page.on(
       'requestfailed',
@@ -231,7 +232,10 @@ verifies(
       assert.equal(again.data.attempt, 1)
 
       await ada.call('message:reject', { receipt: again.data.receipt, dead: true, reason: 'out of paper' })
-      await letter.getByText(/out of paper/).first().waitFor()
+      await letter
+        .getByText(/out of paper/)
+        .first()
+        .waitFor()
       await letter.getByRole('button', { name: 'Purge' }).click()
       await letter.getByRole('button', { name: 'Keep' }).click()
       await letter.getByRole('button', { name: 'Purge' }).click()
@@ -256,9 +260,9 @@ verifies(
       await server.leased('bob', { type: 'writer' })
       await goTo(page, 'Rules')
       await page.getByText('No rule yet').waitFor()
-      await page.getByLabel('Name').fill('market')
-      await page.getByLabel('Message type').fill('analysis.*')
-      await page.getByLabel('Goes to agents of type').fill('analyst')
+      await page.getByRole('textbox', { name: 'Name' }).fill('market')
+      await page.getByRole('textbox', { name: 'Message type' }).fill('analysis.*')
+      await page.getByRole('textbox', { name: 'Goes to agents of type' }).fill('analyst')
       await page.getByLabel('Which of them').selectOption('idle')
       await page.getByRole('button', { name: 'Add rule' }).click()
       const rule = page.getByRole('list', { name: 'Rules' }).getByRole('listitem')
@@ -291,13 +295,13 @@ test('a rule that the server refuses says why and stays in the form', { skip: mi
   await inBrowser(async (page, server) => {
     await page.goto(server.signInUrl())
     await goTo(page, 'Rules')
-    await page.getByLabel('Name').fill('market')
-    await page.getByLabel('Message type').fill('analysis.*')
-    await page.getByLabel('Goes to agents of type').fill('analyst')
+    await page.getByRole('textbox', { name: 'Name' }).fill('market')
+    await page.getByRole('textbox', { name: 'Message type' }).fill('analysis.*')
+    await page.getByRole('textbox', { name: 'Goes to agents of type' }).fill('analyst')
     await page.context().clearCookies()
     await page.getByRole('button', { name: 'Add rule' }).click()
     await page.getByRole('alert').first().waitFor()
-    assert.equal(await page.getByLabel('Name').inputValue(), 'market')
+    assert.equal(await page.getByRole('textbox', { name: 'Name' }).inputValue(), 'market')
   })
 })
 

@@ -24,9 +24,7 @@ export function AgentDrawer({ agent, messages, touched, close }: Props) {
   const subscriptions = useReading(() => api.subscriptions(agent.id), touched).value?.items ?? []
   const now = useNow(true)
   const look = lookOf(agentLooks, agent.status)
-  const own = messages
-    .filter((message) => message.sender_id === agent.id || message.recipients.includes(agent.name))
-    .slice(0, 20)
+  const own = messages.filter((message) => message.sender_id === agent.id || message.recipients.includes(agent.name)).slice(0, 20)
   return (
     <Drawer
       id={agent.id}
@@ -41,9 +39,7 @@ export function AgentDrawer({ agent, messages, touched, close }: Props) {
       }
       close={close}
     >
-      {agent.description !== null && (
-        <p className="text-sm break-words whitespace-pre-line text-muted">{agent.description}</p>
-      )}
+      {agent.description !== null && <p className="text-sm break-words whitespace-pre-line text-muted">{agent.description}</p>}
       <Queue inbox={inbox} now={now} />
       <dl className="grid grid-cols-2 gap-x-4 gap-y-3 text-sm sm:grid-cols-3">
         <Fact name="Type" value={agent.type} />

@@ -28,11 +28,17 @@ export function BrakesPanel({ brakes }: { brakes: Reading<Page<Brake>> }) {
       ) : (
         <ul>
           {items.map((brake) => (
-            <li key={brake.id} aria-label={`Held: ${joinNames(brake.parties)}`} className="border-b border-line px-4 py-3 last:border-b-0">
+            <li
+              key={brake.id}
+              aria-label={`Held: ${joinNames(brake.parties)}`}
+              className="border-b border-line px-4 py-3 last:border-b-0"
+            >
               <div className="flex flex-wrap items-center gap-x-2 gap-y-2">
                 <Mark name="pause" tone="wait" size={15} />
                 <span className="text-sm font-medium">{joinNames(brake.parties)}</span>
-                <span className="rounded border border-line px-1 text-2xs text-muted">{brakeNames[brake.rule] ?? brake.rule}</span>
+                <span className="rounded border border-line px-1 text-2xs text-muted">
+                  {brakeNames[brake.rule] ?? brake.rule}
+                </span>
                 <time dateTime={brake.tripped_at} title={formatExact(brake.tripped_at)} className="text-xs text-faint tabular">
                   {formatAgo(brake.tripped_at, now)}
                 </time>

@@ -51,11 +51,19 @@ export function ConnectionsPanel({ touched, openAgent }: { touched: string; open
                     )}
                   </th>
                   <td className={cell}>
-                    {since === null ? '–' : <time dateTime={since} title={formatExact(since)}>{formatAgo(since, now)}</time>}
+                    {since === null ? (
+                      '–'
+                    ) : (
+                      <time dateTime={since} title={formatExact(since)}>
+                        {formatAgo(since, now)}
+                      </time>
+                    )}
                   </td>
                   <td className={cell}>{connection.mode}</td>
                   <td className={cell}>{connection.mode === 'plain' ? '–' : connection.credits}</td>
-                  <td className={`${cell} ${connection.buffered_bytes > 0 ? 'text-wait' : ''}`}>{formatBytes(connection.buffered_bytes)}</td>
+                  <td className={`${cell} ${connection.buffered_bytes > 0 ? 'text-wait' : ''}`}>
+                    {formatBytes(connection.buffered_bytes)}
+                  </td>
                   <td className={cell}>{connection.in_flight}</td>
                 </tr>
               )

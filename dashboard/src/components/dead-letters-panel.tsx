@@ -30,8 +30,8 @@ export function DeadLettersPanel({ letters }: { letters: Reading<Page<DeadLetter
       )}
       {letters.value !== undefined && items.length === 0 ? (
         <EmptyState title="No dead letters" command={curl('GET', '/dead-letters')}>
-          A message whose agent fails it five times, or gives it up, is kept here with the error of every attempt. Once the cause is
-          mended, redrive it.
+          A message whose agent fails it five times, or gives it up, is kept here with the error of every attempt. Once the cause
+          is mended, redrive it.
         </EmptyState>
       ) : (
         <ul>

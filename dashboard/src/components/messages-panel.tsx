@@ -60,11 +60,7 @@ export function MessagesPanel({ messages, changes, link, openTask }: Props) {
       title="Messages"
       note={messages.length > 0 ? held.note : undefined}
       className="xl:min-h-0"
-      actions={
-        messages.length > 0 && (
-          <PauseButton paused={paused} pause={held.pause} />
-        )
-      }
+      actions={messages.length > 0 && <PauseButton paused={paused} pause={held.pause} />}
     >
       {messages.length === 0 ? (
         <EmptyState

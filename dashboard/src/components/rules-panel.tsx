@@ -66,7 +66,8 @@ function RuleRow({ rule, done }: { rule: Rule; done: () => void }) {
   )
 }
 
-const field = 'h-8 w-full min-w-0 rounded-md border border-line bg-raised px-2.5 text-sm placeholder:text-faint hover:border-line-strong'
+const field =
+  'h-8 w-full min-w-0 rounded-md border border-line bg-raised px-2.5 text-sm placeholder:text-faint hover:border-line-strong'
 
 function RuleForm({ done }: { done: () => void }) {
   const [state, setState] = useState<{ busy: boolean; problem: string | null }>({ busy: false, problem: null })

@@ -46,70 +46,70 @@ export function TaskDrawer({ task, tasks, messages, openTask, close }: Props) {
       }
       close={close}
     >
-          {task.progress_note !== null && !isEnded(task.state) && (
-            <p className="rounded-md bg-accent-soft px-3 py-2 text-sm text-accent">{task.progress_note}</p>
-          )}
-          {task.error !== null && (
-            <div className="rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
-              <p className="font-medium">{task.error.code}</p>
-              <p className="break-words">{task.error.message}</p>
-            </div>
-          )}
-          {task.description !== '' && <p className="text-sm break-words whitespace-pre-line text-muted">{task.description}</p>}
-          <dl className="grid grid-cols-2 gap-x-4 gap-y-3 text-sm sm:grid-cols-3">
-            <Fact name="Type" value={task.type} />
-            <Fact name="Priority" value={['', 'Critical', 'High', 'Normal', 'Low'][task.priority] ?? String(task.priority)} />
-            <Fact name="Attempts" value={`${task.attempt} of ${task.max_retries + 1}`} />
-            <Fact name="Waited" value={queued === undefined ? '–' : formatDuration(queued - Date.parse(task.created_at))} />
-            <Fact name="Worked" value={worked === undefined ? '–' : formatDuration(worked)} />
-            <Fact name="Created" value={formatClock(task.created_at)} title={formatExact(task.created_at)} />
-            <Fact name="By" value={task.creator} />
-            {task.agent_type !== null && <Fact name="For type" value={task.agent_type} />}
-            {task.capabilities.length > 0 && <Fact name="Needs" value={task.capabilities.join(', ')} />}
-          </dl>
-          <Attempts detail={detail} now={now} />
-          <Result task={task} />
-          <Json title="Input" value={task.input} />
-          {task.artifacts.length > 0 && (
-            <Section title="Artifacts">
-              <ul className="space-y-1 text-sm">
-                {task.artifacts.map((id) => (
-                  <li key={id}>
-                    <a href={artifactPath(id)} download className="font-mono text-xs text-accent underline underline-offset-2">
-                      {id.slice(0, 16)}…
-                    </a>
-                  </li>
-                ))}
-              </ul>
-            </Section>
-          )}
-          <Links title="Depends on" ids={task.depends_on} tasks={tasks} openTask={openTask} />
-          <Links title="Needed by" ids={dependants.map((each) => each.id)} tasks={tasks} openTask={openTask} />
-          {own.length > 0 && (
-            <Section title="Messages">
-              <ul className="space-y-1.5">
-                {own.map((message) => (
-                  <li key={message.id} className="flex items-baseline gap-2 text-xs">
-                    <span className="shrink-0 text-faint tabular">{formatClock(message.created_at)}</span>
-                    <span className="shrink-0 font-medium">
-                      {message.sender} → {recipientOf(message)}
-                    </span>
-                    <span className="min-w-0 truncate text-muted">{previewOf(message.content)}</span>
-                  </li>
-                ))}
-              </ul>
-            </Section>
-          )}
-          <div className="flex flex-wrap items-center gap-x-4 gap-y-2 border-t border-line pt-4 text-xs text-faint">
-            <span className="flex min-w-0 items-center gap-2">
-              <span className="truncate font-mono">{task.id}</span>
-              <CopyButton text={task.id} label="Copy the id" />
-            </span>
-            <span className="flex items-center gap-2">
-              As curl
-              <CopyButton text={curl('GET', `/tasks/${task.id}`)} label="Copy as curl" />
-            </span>
-          </div>
+      {task.progress_note !== null && !isEnded(task.state) && (
+        <p className="rounded-md bg-accent-soft px-3 py-2 text-sm text-accent">{task.progress_note}</p>
+      )}
+      {task.error !== null && (
+        <div className="rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
+          <p className="font-medium">{task.error.code}</p>
+          <p className="break-words">{task.error.message}</p>
+        </div>
+      )}
+      {task.description !== '' && <p className="text-sm break-words whitespace-pre-line text-muted">{task.description}</p>}
+      <dl className="grid grid-cols-2 gap-x-4 gap-y-3 text-sm sm:grid-cols-3">
+        <Fact name="Type" value={task.type} />
+        <Fact name="Priority" value={['', 'Critical', 'High', 'Normal', 'Low'][task.priority] ?? String(task.priority)} />
+        <Fact name="Attempts" value={`${task.attempt} of ${task.max_retries + 1}`} />
+        <Fact name="Waited" value={queued === undefined ? '–' : formatDuration(queued - Date.parse(task.created_at))} />
+        <Fact name="Worked" value={worked === undefined ? '–' : formatDuration(worked)} />
+        <Fact name="Created" value={formatClock(task.created_at)} title={formatExact(task.created_at)} />
+        <Fact name="By" value={task.creator} />
+        {task.agent_type !== null && <Fact name="For type" value={task.agent_type} />}
+        {task.capabilities.length > 0 && <Fact name="Needs" value={task.capabilities.join(', ')} />}
+      </dl>
+      <Attempts detail={detail} now={now} />
+      <Result task={task} />
+      <Json title="Input" value={task.input} />
+      {task.artifacts.length > 0 && (
+        <Section title="Artifacts">
+          <ul className="space-y-1 text-sm">
+            {task.artifacts.map((id) => (
+              <li key={id}>
+                <a href={artifactPath(id)} download className="font-mono text-xs text-accent underline underline-offset-2">
+                  {id.slice(0, 16)}…
+                </a>
+              </li>
+            ))}
+          </ul>
+        </Section>
+      )}
+      <Links title="Depends on" ids={task.depends_on} tasks={tasks} openTask={openTask} />
+      <Links title="Needed by" ids={dependants.map((each) => each.id)} tasks={tasks} openTask={openTask} />
+      {own.length > 0 && (
+        <Section title="Messages">
+          <ul className="space-y-1.5">
+            {own.map((message) => (
+              <li key={message.id} className="flex items-baseline gap-2 text-xs">
+                <span className="shrink-0 text-faint tabular">{formatClock(message.created_at)}</span>
+                <span className="shrink-0 font-medium">
+                  {message.sender} → {recipientOf(message)}
+                </span>
+                <span className="min-w-0 truncate text-muted">{previewOf(message.content)}</span>
+              </li>
+            ))}
+          </ul>
+        </Section>
+      )}
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-2 border-t border-line pt-4 text-xs text-faint">
+        <span className="flex min-w-0 items-center gap-2">
+          <span className="truncate font-mono">{task.id}</span>
+          <CopyButton text={task.id} label="Copy the id" />
+        </span>
+        <span className="flex items-center gap-2">
+          As curl
+          <CopyButton text={curl('GET', `/tasks/${task.id}`)} label="Copy as curl" />
+        </span>
+      </div>
     </Drawer>
   )
 }

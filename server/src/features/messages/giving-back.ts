@@ -24,8 +24,8 @@ import {
 } from './store.ts'
 
 const maxAttempts = 5
+/** A lost connection says little about the message; only one that keeps ending its receivers is taken out in the end. */
 const maxLosses = 20
-const connectionLost = 'connection lost'
 const maxBackoff = 300_000
 
 export interface GivingBackParts {
@@ -67,7 +67,13 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
   const { database, directory, clock, log, random, system, leases, lane, lines, acks, counters, pump } = parts
 
   // Runs inside a transaction; the counters follow after the commit.
-  async function giveBack(tx: Tx, row: InboxRow, reason: string, delay: number | undefined, dead = false): Promise<GivenBack> {
+  async function giveBack(
+    tx: Tx,
+    row: InboxRow,
+    reason: string,
+    delay: number | undefined,
+    { dead = false, most = maxAttempts } = {},
+  ): Promise<GivenBack> {
     const now = clock.now()
     const errors: AttemptError[] = [
       ...(row.errors === null ? [] : (JSON.parse(row.errors) as AttemptError[])),
@@ -75,8 +81,7 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
     ]
     const agent = directory.byId(row.agent)
     const common = { message_id: messageId(row.seq), agent_id: agent.publicId, agent: agent.name }
-    // A lost connection says little about the message; only one that keeps ending its receivers is taken out in the end.
-    if (dead || row.attempt >= (reason === connectionLost ? maxLosses : maxAttempts)) {
+    if (dead || row.attempt >= most) {
       if (row.priority === replayPriority) return dropReplay(tx, row, common, reason)
       const why = dead ? `rejected for good: ${reason}` : `${row.attempt} attempts, the last: ${reason}`
       await buryDelivery(tx, row, why, errors, now)
@@ -127,11 +132,11 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
         const row = await getDelivery(tx, place)
         if (!row || row.state !== 1 || row.attempt !== place.attempt)
           throw new CadreError('stale_receipt', { receipt: encodeReceipt(place, parts.epoch) })
-        return giveBack(tx, row, reason, delay, dead)
+        return giveBack(tx, row, reason, delay, { dead })
       })
     },
 
-    lost: (tx, row) => giveBack(tx, row, connectionLost, 0),
+    lost: (tx, row) => giveBack(tx, row, 'connection lost', 0, { most: maxLosses }),
 
     expire() {
       const now = clock.now()

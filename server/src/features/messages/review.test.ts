@@ -1,0 +1,57 @@
+/** A message in flight without a row is ahead of what follows it in its conversation, whatever happens to either. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { sql } from '../../drivers/database/sql.ts'
+import { openHouse } from './house.suite.ts'
+
+test('what waits behind a message that a killed server had in flight goes on when that is acknowledged', async (t) => {
+  const house = await openHouse(t)
+  const before = house.session('leased', 100)
+  await house.attach(before)
+  const first = await house.send('first')
+  await house.send('second', { conversation_id: first.id })
+  await house.quiet()
+  assert.deepEqual(
+    before.got.map(({ data }) => data.content),
+    ['first'],
+  )
+  // Nothing is closed: the store is what a killed server leaves.
+  const after = await house.restart()
+  const session = after.session('leased', 100)
+  await after.attach(session)
+  await after.quiet()
+  assert.deepEqual(
+    session.got.map(({ data }) => [data.content, data.attempt]),
+    [['first', 2]],
+  )
+  after.deliveries.acknowledgeUpTo(session, session.got[0]?.seq ?? 0)
+  await after.clock.advance(10)
+  await after.quiet()
+  assert.deepEqual(
+    session.got.map(({ data }) => data.content),
+    ['first', 'second'],
+  )
+})
+
+test('one that expires in a conversation lets nobody past the message that is in flight before both', async (t) => {
+  const house = await openHouse(t)
+  const session = house.session('leased', 100)
+  await house.attach(session)
+  const first = await house.send('first')
+  await house.send('second', { conversation_id: first.id })
+  await house.send('third', { conversation_id: first.id, ttl: 2_000 })
+  await house.clock.advance(4_000)
+  await house.quiet()
+  assert.equal((await house.database.all(sql`select seq from dead_letters`)).length, 1)
+  assert.deepEqual(
+    session.got.map(({ data }) => data.content),
+    ['first'],
+  )
+  house.deliveries.acknowledgeUpTo(session, session.got[0]?.seq ?? 0)
+  await house.clock.advance(10)
+  await house.quiet()
+  assert.deepEqual(
+    session.got.map(({ data }) => data.content),
+    ['first', 'second'],
+  )
+})
