@@ -1,5 +1,5 @@
 import { useState } from 'react'
-import { ApiError } from '../api.ts'
+import { useAction } from '../use-action.ts'
 
 interface Props {
   label: string
@@ -16,21 +16,11 @@ const look =
 
 /** Does one thing on the server, and says so when it is refused. */
 export function ActionButton({ label, name = label, run, done, confirm }: Props) {
-  const [state, setState] = useState<'idle' | 'asking' | 'busy'>('idle')
-  const [problem, setProblem] = useState<string | null>(null)
-  const act = () => {
-    setState('busy')
-    setProblem(null)
-    run().then(
-      () => {
-        setState('idle')
-        done?.()
-      },
-      (error: unknown) => {
-        setState('idle')
-        setProblem(error instanceof ApiError ? `${error.title}. ${error.message}` : String(error))
-      },
-    )
+  const [asking, setAsking] = useState(false)
+  const { busy, problem, act } = useAction()
+  const start = async () => {
+    setAsking(false)
+    if (await act(run)) done?.()
   }
   return (
     <span className="inline-flex flex-wrap items-center justify-end gap-1.5">
@@ -39,14 +29,14 @@ export function ActionButton({ label, name = label, run, done, confirm }: Props)
           {problem}
         </span>
       )}
-      {state === 'asking' && confirm !== undefined ? (
+      {asking && confirm !== undefined ? (
         <span role="group" aria-label={confirm.question} className="inline-flex flex-wrap items-center justify-end gap-1.5">
           <span className="text-xs text-muted">{confirm.question}</span>
-          <button type="button" onClick={act} className={`${look} border-bad text-bad hover:border-bad`}>
+          <button type="button" onClick={start} className={`${look} border-bad text-bad hover:border-bad`}>
             {confirm.yes}
           </button>
           {/* The harmless answer has the focus. */}
-          <button type="button" autoFocus onClick={() => setState('idle')} className={look}>
+          <button type="button" autoFocus onClick={() => setAsking(false)} className={look}>
             {confirm.no}
           </button>
         </span>
@@ -54,8 +44,8 @@ export function ActionButton({ label, name = label, run, done, confirm }: Props)
         <button
           type="button"
           aria-label={name}
-          disabled={state === 'busy'}
-          onClick={() => (confirm === undefined ? act() : setState('asking'))}
+          disabled={busy}
+          onClick={confirm === undefined ? start : () => setAsking(true)}
           className={`${look} ${confirm === undefined ? 'text-accent' : 'text-muted hover:text-ink'}`}
         >
           {label}

@@ -1,5 +1,5 @@
-import { type ReactNode, useState } from 'react'
-import { ApiError } from '../api.ts'
+import type { ReactNode } from 'react'
+import { useAction } from '../use-action.ts'
 import { Command } from './copy-button.tsx'
 
 interface Props {
@@ -12,18 +12,7 @@ interface Props {
 
 /** What a panel shows before there is anything: why, one thing to press, one thing to paste. */
 export function EmptyState({ title, children, action, command }: Props) {
-  const [state, setState] = useState<{ busy: boolean; problem: string | null }>({ busy: false, problem: null })
-  const run = () => {
-    if (action === undefined) return
-    setState({ busy: true, problem: null })
-    action.run().then(
-      () => setState({ busy: false, problem: null }),
-      (error: unknown) => {
-        const problem = error instanceof ApiError ? `${error.title}. ${error.message}` : String(error)
-        setState({ busy: false, problem })
-      },
-    )
-  }
+  const { busy, problem, act } = useAction()
   return (
     <div className="mx-auto flex w-full max-w-md flex-col items-stretch gap-3 px-4 py-8 text-center">
       <p className="text-base font-medium">{title}</p>
@@ -32,19 +21,19 @@ export function EmptyState({ title, children, action, command }: Props) {
         <>
           <button
             type="button"
-            onClick={run}
-            disabled={state.busy}
+            onClick={() => act(action.run)}
+            disabled={busy}
             className="mx-auto mt-1 inline-flex h-8 items-center rounded-md bg-accent px-3 text-sm font-medium text-on-accent hover:opacity-90 disabled:opacity-60"
           >
-            {state.busy ? 'One moment…' : action.label}
+            {busy ? 'One moment…' : action.label}
           </button>
           <p className="text-xs text-faint">or in a terminal</p>
         </>
       )}
       <Command text={command} />
-      {state.problem !== null && (
+      {problem !== null && (
         <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
-          {state.problem}
+          {problem}
         </p>
       )}
     </div>

@@ -14,7 +14,7 @@ export function PageNav({ page, counts, go }: Props) {
   useEffect(() => {
     // On narrow screens the row of names scrolls; the one that is shown must be in sight.
     list.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
-  }, [page])
+  }, [page, counts['dead-letters'], counts.brakes])
   return (
     <nav aria-label="Pages" className="border-b border-line bg-surface">
       <ul ref={list} className="scroll-quiet mx-auto flex max-w-[1680px] overflow-x-auto px-1 sm:px-2 lg:px-4">

@@ -1,7 +1,8 @@
-import { type SubmitEvent, useState } from 'react'
-import { ApiError, api, type Rule } from '../api.ts'
+import type { SubmitEvent } from 'react'
+import { api, type Rule } from '../api.ts'
 import { curl } from '../curl.ts'
 import { describeCondition, describeTarget, strategies } from '../rules.ts'
+import { useAction } from '../use-action.ts'
 import { useReading } from '../use-reading.ts'
 import { ActionButton } from './action-button.tsx'
 import { EmptyState } from './empty-state.tsx'
@@ -70,30 +71,20 @@ const field =
   'h-8 w-full min-w-0 rounded-md border border-line bg-raised px-2.5 text-sm placeholder:text-faint hover:border-line-strong'
 
 function RuleForm({ done }: { done: () => void }) {
-  const [state, setState] = useState<{ busy: boolean; problem: string | null }>({ busy: false, problem: null })
-  const submit = (event: SubmitEvent<HTMLFormElement>) => {
+  const { busy, problem, act } = useAction()
+  const submit = async (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault()
     const form = event.currentTarget
     const values = new FormData(form)
     const text = (name: string) => String(values.get(name) ?? '').trim()
-    setState({ busy: true, problem: null })
-    api
-      .addRule({
-        name: text('name'),
-        when: { type: text('type') },
-        to: { agent_type: text('agent_type'), strategy: text('strategy') as (typeof strategies)[number]['value'] },
-      })
-      .then(
-        () => {
-          form.reset()
-          setState({ busy: false, problem: null })
-          done()
-        },
-        (error: unknown) => {
-          const problem = error instanceof ApiError ? `${error.title}. ${error.message}` : String(error)
-          setState({ busy: false, problem })
-        },
-      )
+    const rule = {
+      name: text('name'),
+      when: { type: text('type') },
+      to: { agent_type: text('agent_type'), strategy: text('strategy') as (typeof strategies)[number]['value'] },
+    }
+    if (!(await act(() => api.addRule(rule)))) return
+    form.reset()
+    done()
   }
   return (
     <form onSubmit={submit} aria-label="New rule" className="border-b border-line px-4 py-3">
@@ -122,15 +113,15 @@ function RuleForm({ done }: { done: () => void }) {
         </label>
         <button
           type="submit"
-          disabled={state.busy}
+          disabled={busy}
           className="h-8 rounded-md bg-accent px-3 text-sm font-medium text-on-accent hover:opacity-90 disabled:opacity-60"
         >
           Add rule
         </button>
       </div>
-      {state.problem !== null && (
+      {problem !== null && (
         <p role="alert" className="mt-2 text-sm text-bad">
-          {state.problem}
+          {problem}
         </p>
       )}
     </form>

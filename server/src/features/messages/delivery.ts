@@ -64,7 +64,7 @@ export function makeDeliveries(parts: DeliveryParts) {
   const { counters } = handover
   const arrivals = new Arrivals(clock)
   const lane = makeLane({ ...parts, leases, values: database.dialect.values })
-  const lines = makeLines({ leases, arrived })
+  const lines = makeLines({ leases, lane, arrived })
   const acks = new Acknowledgements({ ...parts, leases, lane, windows, lines, handover, pump, run })
   const back = makeGivingBack({ ...parts, leases, lane, lines, acks, counters, pump })
   const expiry = makeExpiry({ ...parts, leases, lines, counters })

@@ -17,11 +17,12 @@ export interface BareSession extends Session {
   readonly got: { seq: number; data: { id: string; content: unknown; attempt: number; receipt: string } }[]
 }
 
-export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {}) {
+/** `left`: the store of a house that was never closed, as a killed server leaves it. */
+export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {}, left?: Database) {
   const clock = new ManualClock()
-  const store = openSqlite(':memory:')
+  const store = left ?? openSqlite(':memory:')
   await migrate(store)
-  await store.transaction((tx) => tx.run(sql`insert into tenants (id, name) values (1, 'default')`))
+  await store.transaction((tx) => tx.run(sql`insert into tenants (id, name) values (1, 'default') on conflict do nothing`))
   let failing = 0
   const database: Database = {
     ...store,
@@ -76,6 +77,8 @@ export async function openHouse(t: TestContext, more: Partial<MessagesParts> = {
     ...more,
   })
   t.after(async () => {
+    // The house that opened the store closes it.
+    if (left) return
     await messages.close()
     await store.close()
   })

@@ -1,6 +1,7 @@
 /** The order of a conversation: what its sender said later waits until the earlier has left the inbox. */
 import type { Tx } from '../../drivers/database/port.ts'
 import { isInFlight } from './lane-store.ts'
+import type { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
 import { type Line, type MessageRow, advanceLine, hasLine, joinLine } from './store.ts'
 
@@ -23,19 +24,21 @@ export interface Lines {
 }
 
 /** `arrived` is called after the commit that made a delivery of the agent ready. */
-export function makeLines({ leases, arrived }: { leases: Leases; arrived: (agent: number) => void }): Lines {
+export function makeLines({ leases, lane, arrived }: { leases: Leases; lane: Lane; arrived: (agent: number) => void }): Lines {
   return {
     async isBehind(tx, row, agent, first, lines) {
       const line: Line = { tenant: row.tenant, agent, conversation: row.conversation as string, sender: row.actor }
       const name = lineKey(line)
       if (lines.has(name)) return true
       lines.add(name)
-      // The first message has a row that joins the line, or it is in flight without one; both remember what waits for them.
-      if (first?.actor === row.actor && ((await joinLine(tx, line, first)) || (await isInFlight(tx, first, agent)))) {
-        leases.addHead({ agent, seq: first.seq })
-        return true
-      }
-      return hasLine(tx, line)
+      if (first?.actor !== row.actor) return hasLine(tx, line)
+      const joined = await joinLine(tx, line, first)
+      if (!joined && !(await isInFlight(tx, first, agent))) return hasLine(tx, line)
+      leases.addHead({ agent, seq: first.seq })
+      // In flight without a row it would stand in no line: a restart, or another that leaves the line, would pass it by.
+      const lease = joined ? undefined : leases.get({ agent, seq: first.seq })
+      if (lease) await lane.toRows(tx, [lease])
+      return true
     },
 
     async advance(tx, left) {

@@ -1,6 +1,7 @@
 /** A message in flight without a row is ahead of what follows it in its conversation, whatever happens to either. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Context, WriteTx } from '../../core/context.ts'
 import { sql } from '../../drivers/database/sql.ts'
 import { openHouse } from './house.suite.ts'
 
@@ -16,7 +17,7 @@ test('what waits behind a message that a killed server had in flight goes on whe
     ['first'],
   )
   // Nothing is closed: the store is what a killed server leaves.
-  const after = await house.restart()
+  const after = await openHouse(t, {}, house.database)
   const session = after.session('leased', 100)
   await after.attach(session)
   await after.quiet()
@@ -53,5 +54,24 @@ test('one that expires in a conversation lets nobody past the message that is in
   assert.deepEqual(
     session.got.map(({ data }) => data.content),
     ['first', 'second'],
+  )
+})
+
+test('what expired behind a message in flight waits behind it again when it is sent on its way once more', async (t) => {
+  const house = await openHouse(t)
+  const session = house.session('leased', 100)
+  await house.attach(session)
+  const first = await house.send('first')
+  const second = await house.send('second', { conversation_id: first.id, ttl: 2_000 })
+  await house.clock.advance(4_000)
+  await house.quiet()
+  const write = <T>(work: (tx: WriteTx) => Promise<T>) =>
+    house.database.transaction(async (tx) => ({ ...(await work(Object.assign(tx, { emit: () => {} }))), receipt: null }))
+  const operator = house.context(house.ada, { caller: { ...house.ada, role: 'operator' }, write: write as Context['write'] })
+  await house.messages.handlers['messages.redrive'](operator, { id: `${second.id}.${house.bob.publicId}` })
+  await house.quiet()
+  assert.deepEqual(
+    session.got.map(({ data }) => data.content),
+    ['first'],
   )
 })
