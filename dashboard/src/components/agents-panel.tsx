@@ -48,7 +48,7 @@ export function AgentsPanel({ agents, openAgent }: Props) {
         </EmptyState>
       ) : (
         <ul
-          className="scroll-quiet min-h-0 flex-1 overflow-y-auto max-xl:grid max-xl:max-h-[32rem] max-xl:sm:grid-cols-2"
+          className="scroll-quiet relative min-h-0 flex-1 overflow-y-auto max-xl:grid max-xl:max-h-[32rem] max-xl:sm:grid-cols-2"
           tabIndex={0}
           aria-label="Agents"
         >

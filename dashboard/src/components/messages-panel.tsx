@@ -101,7 +101,7 @@ export function MessagesPanel({ messages, changes, link, openTask }: Props) {
             className="relative flex min-h-48 flex-1 flex-col overflow-hidden max-xl:max-h-[36rem]"
           >
             <NewRows waiting={held.waiting} show={held.catchUp} />
-            <ul className="scroll-quiet min-h-0 flex-1 overflow-y-auto" tabIndex={0} aria-label="Messages, newest first">
+            <ul className="scroll-quiet relative min-h-0 flex-1 overflow-y-auto" tabIndex={0} aria-label="Messages, newest first">
               {shown.map((message) => (
                 <MessageRow
                   key={message.id}

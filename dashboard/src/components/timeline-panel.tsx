@@ -81,7 +81,7 @@ export function TimelinePanel({ entries, link }: { entries: readonly LogEntry[];
           <div ref={held.list} {...held.handlers} className="relative">
             <NewRows waiting={held.waiting} show={held.catchUp} />
             <ul
-              className="scroll-quiet max-h-[calc(100dvh-14rem)] min-h-48 overflow-y-auto"
+              className="scroll-quiet relative max-h-[calc(100dvh-14rem)] min-h-48 overflow-y-auto"
               tabIndex={0}
               aria-label="Events, newest first"
             >

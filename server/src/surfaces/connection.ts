@@ -65,6 +65,8 @@ export class Connection implements Session, Hearing {
   #caller: Caller | undefined
   /** Of the key given in the head or in agent:register; an agent keeps acting on it after it has registered. */
   #credential: string | undefined
+  /** Of the key its agent was registered with: what is delivered hangs on it, whoever speaks meanwhile. */
+  #registered: string | undefined
   #alive = true
   #closing = false
 
@@ -135,7 +137,7 @@ export class Connection implements Session, Hearing {
 
   /** The key this connection came with no longer holds. */
   revoked(credential: string): void {
-    if (this.#credential === credential || this.#caller?.credential === credential)
+    if (this.#credential === credential || this.#registered === credential || this.#caller?.credential === credential)
       this.close(closeCodes.unauthorised, 'The key was revoked')
   }
 
@@ -272,7 +274,7 @@ export class Connection implements Session, Hearing {
       idempotencyKey: frame.key,
     })
     const self = this.#become({ ...directory.agent(caller.tenant, agent.id), role: 'agent' })
-    this.#credential = caller.credential
+    this.#credential = this.#registered = caller.credential
     this.mode = credits === undefined ? 'plain' : 'leased'
     this.credits = credits ?? 0
     this.short = short ?? false

@@ -56,7 +56,7 @@ export class Outbox {
     if (this.#scheduled) return
     this.#scheduled = true
     // Once the promises of this commit have all answered: one write for them, without waiting for the next turn.
-    process.nextTick(() => this.flush())
+    process.nextTick(flush, this)
   }
 
   flush(): void {
@@ -71,6 +71,8 @@ export class Outbox {
     this.#writer.wrote()
   }
 }
+
+const flush = (outbox: Outbox): void => outbox.flush()
 
 function batches(frames: readonly string[]): string[] {
   if (frames.length === 1) return frames as string[]

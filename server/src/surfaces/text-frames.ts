@@ -11,11 +11,13 @@ let lastBytes: Buffer | undefined
 export function encodeTexts(texts: readonly string[]): Buffer {
   const [only] = texts
   if (texts.length !== 1 || only === undefined) return encode(texts)
-  if (lastBytes === undefined || only !== lastText) {
-    lastBytes = encode(texts)
-    lastText = only
-  }
-  return lastBytes
+  if (lastBytes !== undefined && only === lastText) return lastBytes
+  const length = Buffer.byteLength(only)
+  const bytes = Buffer.allocUnsafe(length + headSize(length))
+  bytes.write(only, writeHead(bytes, 0, length))
+  lastText = only
+  lastBytes = bytes
+  return bytes
 }
 
 function encode(texts: readonly string[]): Buffer {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import fs, { readdirSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, after, test } from 'node:test'
@@ -155,4 +156,39 @@ test('a second server on one folder is refused with one sentence, and kill -9 of
   const third = openSqlite(folder)
   assert.equal((await third.get<{ text: string }>(sql`select text from notes`))?.text, 'before the kill')
   await third.close()
+})
+
+test('a read shows no commit that is not on the disk, also when one follows while it waits for another', async (t) => {
+  const syncs: (() => void)[] = []
+  const held = t.mock.method(fs, 'fdatasync', (_file: number, done: () => void) => void syncs.push(done))
+  syncBuiltinESMExports()
+  t.after(() => {
+    held.mock.restore()
+    syncBuiltinESMExports()
+  })
+  const database = openSqlite(newFolder())
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  const told: number[] = []
+  const write = (number: number) =>
+    database.transaction((tx) => tx.run(sql`insert into notes values (${number})`), 100).then(() => told.push(number))
+  await database.transaction((tx) => tx.run(sql`create table notes (number integer)`))
+  const first = write(1)
+  while (syncs.length === 0) await turn()
+  const reading = database.all<{ number: number }>(sql`select number from notes`)
+  const second = write(2)
+  for (let turns = 0; turns < 5; turns++) await turn()
+  const late = database.all<{ number: number }>(sql`select number from notes`)
+  syncs.shift()?.()
+  for (const rows of [await reading, await late])
+    assert.deepEqual(
+      rows.map(({ number }) => number),
+      told,
+    )
+  assert.deepEqual(told, [1])
+  while (told.length < 2) {
+    await turn()
+    syncs.shift()?.()
+  }
+  await Promise.all([first, second])
+  await database.close()
 })

@@ -55,6 +55,8 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   const queue: Member[] = []
   let scheduled = false
   let running: Promise<void> | undefined
+  /** Reads that wait for a sync. */
+  let readers = 0
   let closed = false
   let closing: Promise<void> | undefined
 
@@ -71,6 +73,8 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   }
 
   async function flush(): Promise<void> {
+    // A read sees whatever was committed when its turn comes, so nothing is committed between the sync it waits for and that turn.
+    if (readers > 0) await sync?.settled()
     const group = nextGroup()
     const callbacks: (() => void)[] = []
     const settled: (() => void)[] = []
@@ -151,17 +155,20 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
     })
   }
 
+  async function read<T>(run: () => Promise<T>): Promise<T> {
+    const pending = sync?.settled()
+    if (!pending) return run()
+    readers += 1
+    await pending
+    readers -= 1
+    return run()
+  }
+
   return {
     dialect: sqliteDialect,
     transaction,
-    all: async <T>(query: Sql) => {
-      await sync?.settled()
-      return reader ? reader.all<T>(query) : transaction((tx) => tx.all<T>(query))
-    },
-    get: async <T>(query: Sql) => {
-      await sync?.settled()
-      return reader ? reader.get<T>(query) : transaction((tx) => tx.get<T>(query))
-    },
+    all: <T>(query: Sql) => read(() => (reader ? reader.all<T>(query) : transaction((tx) => tx.all<T>(query)))),
+    get: <T>(query: Sql) => read(() => (reader ? reader.get<T>(query) : transaction((tx) => tx.get<T>(query)))),
     info: () => ({
       driver: `node:sqlite ${process.versions['sqlite'] ?? ''}`.trim(),
       durability: sync ? durabilityOf(Number(writer.pragma('synchronous'))) : 'none',

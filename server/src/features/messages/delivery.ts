@@ -193,11 +193,10 @@ export function makeDeliveries(parts: DeliveryParts) {
   }
 
   function hand(row: NewDelivery, message: MessageRow, reserved: Window | undefined, handed: Map<number, Lease[]>): void {
-    const { tenant, agent, priority, seq, attempt } = row
-    const place: Place = { tenant, agent, priority, seq, attempt }
-    const lease = leases.begin(place, row, row.lease_until ?? 0, row.lane)
+    const { agent } = row
+    const lease = leases.begin(row, row, row.lease_until ?? 0, row.lane)
     const window = windows.get(agent)
-    if (!window || window !== reserved) return run(back.undo([place]))
+    if (!window || window !== reserved) return run(back.undo([lease]))
     send(window, lease, message)
     const same = handed.get(agent)
     if (same) same.push(lease)
@@ -269,8 +268,9 @@ export function makeDeliveries(parts: DeliveryParts) {
     await acks.flush()
     // What agents had in hand is theirs again as soon as a server answers, not after its lease.
     const inHand = leases.all()
+    const { head } = log
     await database.transaction(async (tx) => {
-      await lane.toRows(tx, inHand)
+      await lane.close(tx, inHand, head)
       await releaseLeases(tx, inHand)
     })
   }
@@ -280,6 +280,8 @@ export function makeDeliveries(parts: DeliveryParts) {
     load,
     depth: (agent: number) => leases.depth(agent),
     totals: () => leases.totals(),
+    /** Position of the oldest message to the agent that is in flight without a row. */
+    oldestInFlight: (agent: number): number | undefined => leases.laneOf(agent)[Symbol.iterator]().next().value?.seq,
     attach,
     addCredits,
     reserve,

@@ -1,7 +1,6 @@
 /** How full one inbox is, by its rows. */
 import type { Reader } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
-import { inFlightOf } from './lane-store.ts'
 import { replayPriority } from './replay-priority.ts'
 
 export interface InboxFacts {
@@ -13,14 +12,20 @@ export interface InboxFacts {
   dead: number
 }
 
-export async function inboxFacts(reader: Reader, tenant: number, agent: number, now: number): Promise<InboxFacts> {
+/** `flying`: position of the oldest message that has no row. */
+export async function inboxFacts(
+  reader: Reader,
+  tenant: number,
+  agent: number,
+  now: number,
+  flying: number | undefined,
+): Promise<InboxFacts> {
   const counted = await reader.get<Omit<InboxFacts, 'oldest_at' | 'dead'> & { oldest: number | null }>(sql`select
       coalesce(sum(case when state = 0 and available_at <= ${now} then 1 else 0 end), 0) as ready,
       coalesce(sum(case when state = 0 and available_at > ${now} then 1 else 0 end), 0) as delayed,
       coalesce(sum(case when state = 2 then 1 else 0 end), 0) as behind,
       min(case when priority = ${replayPriority} then null else seq end) as oldest
     from inbox where tenant = ${tenant} and agent = ${agent}`)
-  const flying = (await inFlightOf(reader, tenant, agent))[0]?.seq
   const oldest = Math.min(counted?.oldest ?? Number.MAX_SAFE_INTEGER, flying ?? Number.MAX_SAFE_INTEGER)
   const message = await reader.get<{ at: number }>(sql`select at from log where seq = ${oldest}`)
   const dead = await reader.get<{ count: number }>(sql`select count(*) as count from dead_letters

@@ -27,7 +27,7 @@ export function makeInbox({ database, directory, clock, deliveries, ownership }:
     'messages.inbox': async (context, input) => {
       const agent = directory.byId(inboxOwner(context, input.agent))
       const now = clock.now()
-      const facts = await inboxFacts(database, context.tenant, agent.id, now)
+      const facts = await inboxFacts(database, context.tenant, agent.id, now, deliveries.oldestInFlight(agent.id))
       const { ready, delayed, behind, oldest_at, dead } = facts
       // From memory, which also knows what is in flight without a row; the rows may be a moment older.
       const depth = Math.max(deliveries.depth(agent.id), ready + delayed + behind)

@@ -68,9 +68,8 @@ export async function isInFlight(reader: Reader, row: Unsettled, agent: number):
   return isFor(row, agent) && row.seq > (await settledOf(reader, row.tenant, agent))
 }
 
-/** Messages to the agent that are in flight without a row, in order. */
-export async function inFlightOf(reader: Reader, tenant: number, agent: number): Promise<Unsettled[]> {
-  const after = await settledOf(reader, tenant, agent)
+/** Messages to the agent after that position that are in flight without a row, in order. */
+export async function inFlightOf(reader: Reader, tenant: number, agent: number, after: number): Promise<Unsettled[]> {
   const own = await reader.all<Unsettled>(sql`select ${columns} from log
     where tenant = ${tenant} and recipient = ${agent} and seq > ${after} and lane is not null`)
   const shared = await reader.all<Unsettled>(sql`select ${columns} from log
@@ -78,29 +77,36 @@ export async function inFlightOf(reader: Reader, tenant: number, agent: number):
   return [...own, ...shared.filter((row) => isFor(row, agent))].toSorted((a, b) => a.seq - b.seq)
 }
 
+/** Messages to several that are looked at in one statement. */
+const perRead = 5_000
+
 /** Everything in flight without a row, as a starting server finds it. */
 export async function allInFlight(reader: Reader): Promise<{ agent: number; message: Unsettled }[]> {
   const lanes = await reader.all<{ tenant: number; agent: number; settled: number }>(
     sql`select tenant, agent, settled from lanes`,
   )
-  const oldest = lanes.reduce((least, lane) => Math.min(least, lane.settled), Number.MAX_SAFE_INTEGER)
   const own = await reader.all<Unsettled & { agent: number }>(sql`select ${columns}, lanes.agent from lanes
     join log on log.tenant = lanes.tenant and log.recipient = lanes.agent and log.seq > lanes.settled where log.lane is not null`)
-  const shared = await reader.all<Unsettled>(sql`select ${columns} from log
-    where lane is not null and recipient is null and seq > ${oldest}`)
   const found: { agent: number; message: Unsettled }[] = own.map((message) => ({ agent: message.agent, message }))
-  for (const message of shared) {
-    const recipients = new Set(JSON.parse(message.recipients ?? '[]') as number[])
-    const withRow = new Set(message.lane === '' ? [] : (JSON.parse(message.lane ?? '[]') as number[]))
-    for (const { tenant, agent, settled } of lanes) {
-      if (tenant === message.tenant && message.seq > settled && recipients.has(agent) && !withRow.has(agent))
-        found.push({ agent, message })
+  // An agent that was away has a position of long ago, and everything that others were sent since is walked past for it.
+  for (const tenant of new Set(lanes.map((lane) => lane.tenant))) {
+    const settled = new Map(lanes.flatMap((lane) => (lane.tenant === tenant ? [[lane.agent, lane.settled] as const] : [])))
+    let after = Math.min(...settled.values())
+    for (let more = true; more; ) {
+      const shared = await reader.all<Unsettled>(sql`select ${columns} from log
+        where tenant = ${tenant} and lane is not null and recipient is null and seq > ${after} order by seq limit ${perRead}`)
+      for (const message of shared) {
+        for (const agent of JSON.parse(message.recipients ?? '[]') as number[])
+          if (message.seq > (settled.get(agent) ?? message.seq) && isInLane(message, agent)) found.push({ agent, message })
+        after = message.seq
+      }
+      more = shared.length === perRead
     }
   }
   return found
 }
 
-/** Nothing is in flight: later starts need not look back further than this. */
+/** Nothing up to there is in flight: later starts need not look back further than this. */
 export async function settleLanes(tx: Tx, head: number): Promise<void> {
   await tx.run(sql`update lanes set settled = ${head} where settled < ${head}`)
 }
