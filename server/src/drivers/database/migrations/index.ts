@@ -6,6 +6,9 @@ import { receipts } from './0003-receipts.ts'
 import { consumers } from './0004-consumers.ts'
 import { brakes } from './0005-brakes.ts'
 import { lane } from './0006-lane.ts'
+import { graphs } from './0007-graphs.ts'
+import { assignment } from './0008-assignment.ts'
+import { journal } from './0009-journal.ts'
 
 export const migrations: readonly ((dialect: Dialect) => readonly string[])[] = [
   foundation,
@@ -14,4 +17,7 @@ export const migrations: readonly ((dialect: Dialect) => readonly string[])[] = 
   consumers,
   brakes,
   lane,
+  graphs,
+  assignment,
+  journal,
 ]
