@@ -131,4 +131,11 @@ export async function removeMessages(tx: Tx, rows: readonly MessageRow[]): Promi
     'delete from dead_letters where tenant = ? and seq = ?',
     rows.map((row) => [row.tenant, row.seq]),
   )
+  const meant = rows.filter((row) => row.meta !== null)
+  for (const intent of messageIntents) {
+    await tx.runMany(
+      'delete from message_intents where tenant = ? and intent = ? and seq = ?',
+      meant.map((row) => [row.tenant, intent, row.seq]),
+    )
+  }
 }

@@ -304,6 +304,9 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
   return (message) => {
     const body = serialise(message.content, 'content', maxMessageBytes)
     if (message.meta.metadata !== undefined) serialise(message.meta.metadata, 'metadata', maxMetadataBytes)
+    const { context, task } = message.meta.purpose ?? {}
+    if (context !== undefined) serialise(context, 'context', maxMessageBytes)
+    if (task !== undefined) serialise(task, 'task', maxMessageBytes)
     for (const agent of message.recipients) {
       if (deliveries.depth(agent) >= maxInbox)
         throw new CadreError('inbox_full', { agent: parts.agentName(agent), limit: maxInbox })

@@ -1,5 +1,5 @@
 /** Rows of subscriptions: one for each agent and pattern, with the group the agent shares it with. */
-import type { Database, Tx } from '../../drivers/database/port.ts'
+import type { Database, Reader, Tx } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
 
 export interface SubscriptionRow {
@@ -24,6 +24,13 @@ export async function putSubscription(tx: Tx, row: SubscriptionRow): Promise<boo
     values (${tenant}, ${agent}, ${pattern}, ${row.group_name})
     on conflict (tenant, agent, pattern) do update set group_name = excluded.group_name`)
   return true
+}
+
+export async function countSubscriptions(reader: Reader, tenant: number, agent: number): Promise<number> {
+  const row = await reader.get<{ count: number }>(
+    sql`select count(*) as count from subscriptions where tenant = ${tenant} and agent = ${agent}`,
+  )
+  return row?.count ?? 0
 }
 
 export async function removeSubscription(tx: Tx, tenant: number, agent: number, pattern: string): Promise<boolean> {
