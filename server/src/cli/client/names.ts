@@ -11,7 +11,9 @@ export const positionalExtras: Readonly<Record<string, readonly string[]>> = {
 export const nounSummaries: Readonly<Record<string, string>> = {
   agents: 'Agents: start, register, list, stop',
   messages: 'Messages: send, ask, publish, inboxes, dead letters',
+  retention: 'How long messages are kept',
   rules: 'Routing rules: where messages go that name nobody',
+  brakes: 'Loop brakes: what was stopped, limits, exemptions',
   tasks: 'Tasks: create, graphs, claim, complete, watch',
   memory: 'Shared memory: versioned keys',
   knowledge: 'Documents: add and search',
