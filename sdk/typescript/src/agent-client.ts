@@ -45,12 +45,7 @@ export class AgentClient {
     priority?: InputOf<'tasks.create'>['priority'],
     assignTo?: string,
   ): Promise<OutputOf<'tasks.create'>> {
-    return this.hub.call('tasks.create', {
-      title,
-      ...(description !== undefined && { description }),
-      ...(priority !== undefined && { priority }),
-      ...(assignTo !== undefined && { assign_to: assignTo }),
-    })
+    return this.hub.call('tasks.create', { title, description, priority, assign_to: assignTo })
   }
 
   setMemory(key: string, value: unknown): Promise<OutputOf<'memory.set'>> {

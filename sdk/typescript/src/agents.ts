@@ -1,6 +1,7 @@
 /** The other agents. */
 import type { Agent, InputOf, OutputOf } from '@cadre/contract'
-import { type Call, type CallOptions, splitOptions } from './calls.ts'
+import type { Call, CallOptions } from './calls.ts'
+import { forwards } from './forwarding.ts'
 
 export interface Presence {
   joined: boolean
@@ -28,26 +29,14 @@ export interface Agents {
   watch(handler: (presence: Presence) => void): () => void
 }
 
-export function makeAgents(call: Call, watch: Agents['watch']): Agents {
-  return {
-    watch,
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('agents.list', fields, options)
-    },
-    get: (id, options) => call('agents.get', { id }, options),
-    spawn(agent) {
-      const [options, fields] = splitOptions(agent)
-      return call('agents.spawn', fields, options)
-    },
-    register(agent) {
-      const [options, fields] = splitOptions(agent)
-      return call('agents.register', fields, options)
-    },
-    setStatus: (id, status, options) => call('agents.set_status', { id, status }, options),
-    terminate(id, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('agents.terminate', { id, ...fields }, options)
-    },
-  }
-}
+export const makeAgents = (call: Call, watch: Agents['watch']): Agents => ({
+  watch,
+  ...forwards<Omit<Agents, 'watch'>>(call, {
+    list: 'agents.list',
+    get: 'agents.get id',
+    spawn: 'agents.spawn',
+    register: 'agents.register',
+    setStatus: 'agents.set_status id status',
+    terminate: 'agents.terminate id',
+  }),
+})

@@ -3,6 +3,7 @@ import type { InputOf, OutputOf } from '@cadre/contract'
 import { type Call, type CallOptions, splitOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError, fromProblem } from './errors.ts'
+import { forwards } from './forwarding.ts'
 
 const largest = 268_435_456
 const transferLimit = 300_000
@@ -63,11 +64,7 @@ export function makeArtifacts(parts: ArtifactsParts): Artifacts {
         return range && response.status === 200 ? bytes.subarray(range[0], range[1]) : bytes
       })
     },
-    get: (id, options) => call('artifacts.get', { id }, options),
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('artifacts.list', fields, options)
-    },
+    ...forwards<Pick<Artifacts, 'get' | 'list'>>(call, { get: 'artifacts.get id', list: 'artifacts.list' }),
   }
 }
 

@@ -40,7 +40,7 @@ export class CadreClientError extends Error {
   readonly traceId: string | undefined
 
   constructor(code: AnyCode, message: string, details: Details = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    super(message, details)
     this.name = 'CadreClientError'
     this.code = code
     this.status = details.status ?? 0
@@ -80,7 +80,7 @@ export class Retry extends Error {
   readonly after: number | undefined
 
   constructor(options: { after?: number | string; reason?: string; cause?: unknown } = {}) {
-    super(options.reason ?? 'to be tried again', options.cause === undefined ? undefined : { cause: options.cause })
+    super(options.reason ?? 'to be tried again', options)
     this.name = 'Retry'
     this.after = options.after === undefined ? undefined : toMilliseconds(options.after)
   }

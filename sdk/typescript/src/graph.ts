@@ -36,7 +36,7 @@ export async function submitGraph(
 ): Promise<Graph> {
   const { parent_id, ...options } = given
   const tasks = typeof source === 'function' ? build(source) : source instanceof GraphBuilder ? source.tasks : [...source]
-  const submitted = await call('tasks.dag', { name, tasks, ...(parent_id !== undefined && { parent_id }) }, options)
+  const submitted = await call('tasks.dag', { name, tasks, parent_id }, options)
   const handles = new Map(submitted.tasks.map((task) => [task.key ?? task.id, handle(task.id)]))
   return {
     run_id: submitted.run_id,

@@ -148,7 +148,7 @@ export class Inbox {
     const credits = Math.max(0, this.#room() - this.#credits)
     this.#credits += credits
     if (ack !== undefined || credits > 0) {
-      this.#parts.push(JSON.stringify({ type: 'flow', ...(ack !== undefined && { ack }), ...(credits > 0 && { credits }) }))
+      this.#parts.push(JSON.stringify({ type: 'flow', ack, credits: credits || undefined }))
     }
     const loose = [...this.#loose].filter((entry) => entry.state === 'done')
     this.#loose.clear()
@@ -244,8 +244,8 @@ export class Inbox {
       await this.#parts.request('messages.reject', {
         receipt: entry.receipt,
         reason: messageOf(error).slice(0, 4000),
-        ...(after !== undefined && { delay_ms: after }),
-        ...(error instanceof Reject && { dead: true }),
+        delay_ms: after,
+        dead: error instanceof Reject || undefined,
       })
     } catch {
       // Its lease runs out and it comes again all the same.

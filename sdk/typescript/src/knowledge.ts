@@ -1,6 +1,7 @@
 /** Documents that agents search together. */
 import type { Hit, InputOf, OutputOf } from '@cadre/contract'
-import { type Call, type CallOptions, splitOptions } from './calls.ts'
+import type { Call, CallOptions } from './calls.ts'
+import { forwards } from './forwarding.ts'
 
 export interface Knowledge {
   /** Adds a text; it is searchable at once. */
@@ -21,33 +22,23 @@ export interface Knowledge {
 }
 
 export function makeKnowledge(call: Call): Knowledge {
+  const { find, ...methods } = forwards<
+    Omit<Knowledge, 'search' | 'collections'> & { find(...of: Parameters<Knowledge['search']>): Promise<OutputOf<'knowledge.search'>> }
+  >(call, {
+    add: 'knowledge.add content',
+    find: 'knowledge.search query',
+    list: 'knowledge.list',
+    get: 'knowledge.get id',
+    chunks: 'knowledge.chunks id',
+    delete: 'knowledge.delete id',
+  })
   return {
-    add(content, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('knowledge.add', { content, ...fields }, options)
-    },
-    async search(query, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return (await call('knowledge.search', { query, ...fields }, options)).items
-    },
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('knowledge.list', fields, options)
-    },
-    get: (id, options) => call('knowledge.get', { id }, options),
-    chunks(id, query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('knowledge.chunks', { id, ...fields }, options)
-    },
-    delete: (id, options) => call('knowledge.delete', { id }, options),
-    collections: {
-      list(query = {}) {
-        const [options, fields] = splitOptions(query)
-        return call('knowledge.collections', fields, options)
-      },
-      create: (name, description, options) =>
-        call('knowledge.create_collection', { name, ...(description !== undefined && { description }) }, options),
-      delete: (name, options) => call('knowledge.delete_collection', { name }, options),
-    },
+    ...methods,
+    search: async (query, fields) => (await find(query, fields)).items,
+    collections: forwards<Knowledge['collections']>(call, {
+      list: 'knowledge.collections',
+      create: 'knowledge.create_collection name description',
+      delete: 'knowledge.delete_collection name',
+    }),
   }
 }

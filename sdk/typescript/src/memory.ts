@@ -1,7 +1,8 @@
 /** Shared memory: versioned values under keys. */
 import type { InputOf, MemoryEntry, OutputOf } from '@cadre/contract'
-import { type Call, type CallOptions, splitOptions } from './calls.ts'
+import type { Call, CallOptions } from './calls.ts'
 import { CadreClientError, hasCode } from './errors.ts'
+import { forwards } from './forwarding.ts'
 
 /** Under contention each round has one winner, so this many writers at once still all succeed. */
 const maxTries = 32
@@ -29,34 +30,29 @@ export interface Memory {
 }
 
 export function makeMemory(call: Call): Memory {
-  const get = async <V>(key: string, given: CallOptions & { version?: number } = {}): Promise<Entry<V> | undefined> => {
-    const [options, fields] = splitOptions(given)
+  const { read, set, ...methods } = forwards<
+    Pick<Memory, 'set' | 'delete' | 'list' | 'history'> & {
+      read(key: string, options?: CallOptions & { version?: number }): Promise<MemoryEntry>
+    }
+  >(call, {
+    read: 'memory.get key',
+    set: 'memory.set key value',
+    delete: 'memory.delete key',
+    list: 'memory.list',
+    history: 'memory.history key',
+  })
+  const get = async <V>(key: string, options?: CallOptions & { version?: number }): Promise<Entry<V> | undefined> => {
     try {
-      return (await call('memory.get', { key, ...fields }, options)) as Entry<V>
+      return (await read(key, options)) as Entry<V>
     } catch (error) {
       if (hasCode(error, 'not_found')) return undefined
       throw error
     }
   }
-  const set = (key: string, value: unknown, given: SetOptions = {}) => {
-    const [options, fields] = splitOptions(given)
-    return call('memory.set', { key, value, ...fields }, options)
-  }
   return {
     get,
     set,
-    delete(key, given = {}) {
-      const [options, fields] = splitOptions(given)
-      return call('memory.delete', { key, ...fields }, options)
-    },
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('memory.list', fields, options)
-    },
-    history(key, query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('memory.history', { key, ...fields }, options)
-    },
+    ...methods,
     async update<V>(
       key: string,
       change: (current: V | undefined) => V | Promise<V>,

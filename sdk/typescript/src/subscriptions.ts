@@ -35,7 +35,7 @@ export class Subscriptions {
       return handlers.delete(remove) && handlers.size === 0 && this.#handlers.get(topic) === handlers
     }
     try {
-      await this.#call('messages.subscribe', { topic, ...(group !== undefined && { group }) }, options)
+      await this.#call('messages.subscribe', { topic, group }, options)
       for (let cursor: string | null | undefined; typeof from === 'number' && cursor !== null; ) {
         const page = { topic, after: from, deliver: true, ...(cursor !== undefined && { cursor }) }
         cursor = (await this.#call('messages.replay', page, options)).next

@@ -3,6 +3,7 @@ import type { InputOf, LogEntry, OutputOf, Task } from '@cadre/contract'
 import { type Call, type CallOptions, splitOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError } from './errors.ts'
+import { forwards } from './forwarding.ts'
 import { iterate } from './iteration.ts'
 
 const final: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'rejected', 'skipped'])
@@ -204,7 +205,7 @@ export function makeHandle(id: string, own: boolean, call: Call, feed: TaskFeed,
         { signal, newest: true },
       ),
     async cancel(reason, options) {
-      await call('tasks.cancel', { id, ...(reason !== undefined && { reason }) }, options)
+      await call('tasks.cancel', { id, reason }, options)
     },
   }
 }
@@ -231,12 +232,11 @@ export function makeTasks(call: Call, feed: TaskFeed, clock: Clock, ending: Pick
       return { ...makeHandle(task.id, true, call, feed, clock), task }
     },
     handle: (id) => makeHandle(id, false, call, feed, clock),
-    get: (id, options) => call('tasks.get', { id }, options),
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('tasks.list', fields, options)
-    },
-    assign: (id, agent, options) => call('tasks.assign', { id, agent }, options),
-    cancel: (id, reason, options) => call('tasks.cancel', { id, ...(reason !== undefined && { reason }) }, options),
+    ...forwards<Pick<Tasks, 'get' | 'list' | 'assign' | 'cancel'>>(call, {
+      get: 'tasks.get id',
+      list: 'tasks.list',
+      assign: 'tasks.assign id agent',
+      cancel: 'tasks.cancel id reason',
+    }),
   }
 }

@@ -2,6 +2,7 @@
 import type { InputOf, OutputOf } from '@cadre/contract'
 import { type Call, type CallOptions, splitOptions } from './calls.ts'
 import { hasCode, messageOf } from './errors.ts'
+import { forwards } from './forwarding.ts'
 
 export interface ToolContext {
   /** The name of the effect: the same for every attempt at it. */
@@ -123,15 +124,11 @@ export function makeTools(call: Call, shelf: ToolShelf): Tools {
       const timeout = options.timeout ?? (fields.timeout_ms ?? 60_000) + 5_000
       return call('tools.call', { name, arguments: args, ...fields }, { ...options, timeout })
     },
-    list(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('tools.list', fields, options)
-    },
-    calls(query = {}) {
-      const [options, fields] = splitOptions(query)
-      return call('tools.calls', fields, options)
-    },
-    grant: (name, agent, options) => call('tools.grant', { name, agent }, options),
-    revoke: (name, agent, options) => call('tools.revoke', { name, agent }, options),
+    ...forwards<Pick<Tools, 'list' | 'calls' | 'grant' | 'revoke'>>(call, {
+      list: 'tools.list',
+      calls: 'tools.calls',
+      grant: 'tools.grant name agent',
+      revoke: 'tools.revoke name agent',
+    }),
   }
 }

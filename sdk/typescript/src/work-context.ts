@@ -73,7 +73,7 @@ export function makeTaskContext(task: Assignment, parts: TaskContextParts): Task
             id: task.id,
             lease: task.lease,
             progress,
-            ...(note !== undefined && { note: note.slice(0, 2000) }),
+            note: note?.slice(0, 2000),
           }),
         )
         parts.renewed()

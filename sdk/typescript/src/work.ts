@@ -174,13 +174,13 @@ export class Work {
     return {
       complete: (id, result, options) =>
         end(id, (lease) =>
-          this.#parts.call('tasks.complete', { id, ...lease, ...(result !== undefined && { result }) }, options),
+          this.#parts.call('tasks.complete', { id, ...lease, result }, options),
         ),
       fail: (id, error, { code, retryable, ...options } = {}) =>
         end(id, (lease) =>
           this.#parts.call(
             'tasks.fail',
-            { id, ...lease, error, ...(code !== undefined && { code }), ...(retryable !== undefined && { retryable }) },
+            { id, ...lease, error, code, retryable },
             options,
           ),
         ),
@@ -244,7 +244,7 @@ export class Work {
         })
       })
       const result = await Promise.race([tooLong, (async () => entry.handler(held.task, context))()])
-      if (!held.over) await call('tasks.complete', { id, lease, ...(result !== undefined && { result }) }, reporting)
+      if (!held.over) await call('tasks.complete', { id, lease, result }, reporting)
     } catch (error) {
       if (!held.over && !hasCode(error, 'stale_lease') && !hasCode(error, 'closed')) await this.#fail(held, error)
     } finally {
@@ -262,7 +262,7 @@ export class Work {
     try {
       await this.#parts.call(
         'tasks.fail',
-        { id, lease, ...failure, ...(after !== undefined && { retry_after_ms: after }) },
+        { id, lease, ...failure, retry_after_ms: after },
         { timeout: held.lease },
       )
     } catch (cause) {

@@ -26,6 +26,7 @@ export async function printAnswer(plan: Plan, answer: Answer, settings: Settings
   if (items) return printItems(plan, items, body['next'], terminal)
   if (plan.operation.kind === 'query') return write(terminal, card(body, terminal))
   await write(terminal, report(plan, body, terminal))
+  noteMissed(body, terminal)
   if ((body['receipt'] as { duplicate?: boolean } | undefined)?.duplicate === true)
     terminal.stderr.write('It was done before under this idempotency key; this is the first answer.\n')
 }
@@ -38,6 +39,14 @@ async function printItems(plan: Plan, items: readonly Fields[], next: unknown, t
   await write(terminal, table(items, terminal))
   if (plan.isPage && typeof next === 'string')
     terminal.stderr.write(terminal.errorColours.dim(`There are more: --all, or --cursor ${next}\n`))
+}
+
+/** Stored, and yet not in every inbox that was meant: who sends by hand has to see that, and why. */
+function noteMissed(body: Fields, terminal: Terminal): void {
+  const { unroutable_reason: why } = (body['metadata'] ?? {}) as { unroutable_reason?: unknown }
+  if (body['status'] !== 'unroutable' && typeof why !== 'string') return
+  const missed = body['status'] === 'unroutable' ? 'It reached nobody' : 'It did not reach everyone'
+  terminal.stderr.write(`${missed}${typeof why === 'string' ? `: ${printable(why)}` : ''}.\n`)
 }
 
 /** A change on one line; what it holds beside (a new key, the tasks of a graph) below. */

@@ -23,6 +23,8 @@ const freeForm = new Set([
 ])
 /** Proof of the write: for programs, under --json. */
 const hidden = new Set(['receipt'])
+/** Limits whose absence is the answer. */
+const unset: Readonly<Record<string, string>> = { messages_days: 'for ever', messages_max: 'any number' }
 const blockWidth = 60
 
 export function card(object: Fields, terminal: Terminal): string {
@@ -33,14 +35,19 @@ export function card(object: Fields, terminal: Terminal): string {
   const blocks: string[] = []
   const add = (fields: Fields, prefix: string) => {
     for (const [field, value] of Object.entries(fields)) {
-      if (isEmpty(value) || (hidden.has(field) && typeof value === 'object') || isRedundant(field, [fields])) continue
+      if (
+        (isEmpty(value) && !Object.hasOwn(unset, field)) ||
+        (hidden.has(field) && typeof value === 'object') ||
+        isRedundant(field, [fields])
+      )
+        continue
       const label = `${prefix}${field}`
       if (isRows(value) && !freeForm.has(field))
         blocks.push(`\n${colours.dim(label)}\n${table(value, terminal, { indent: '  ' })}`)
       else if (isObject(value) && !freeForm.has(field)) add(value, `${label}.`)
       else if (isLong(value)) blocks.push(`\n${colours.dim(label)}\n${indent(pretty(value))}\n`)
       else {
-        const shown = cell(field, value, now)
+        const shown = isEmpty(value) ? { text: unset[field] ?? '', tone: 'quiet' as const } : cell(field, value, now)
         if (widthOf(shown.text) + 20 > columns) {
           blocks.push(`\n${colours.dim(label)}\n${indent(shown.text)}\n`)
           continue

@@ -1,10 +1,10 @@
 /** The words of help: options, places, what the schema says of a field, examples. */
 import { Option } from 'commander'
-import { samples } from './names.ts'
+import { operationExamples, samples } from './names.ts'
 import type { Field, Plan } from './plan.ts'
 
 export function optionsOf(flag: string, field: Field, text: string): Option[] {
-  if (field.kind === 'boolean') return [new Option(`--${flag}`, text), new Option(`--no-${flag}`, `not: ${text}`)]
+  if (field.kind === 'boolean') return [new Option(`--${flag}`, text), new Option(`--no-${flag}`, `not --${flag}`)]
   const option = new Option(`--${flag} ${valueName(field)}`, text)
   if (field.choices) option.choices(field.choices)
   if (field.kind === 'list' || field.kind === 'words')
@@ -86,7 +86,7 @@ export function helpFooter(plan: Plan, positionals: readonly Field[], examples: 
     start,
     ...(operation.body === 'upload' ? ['report.pdf'] : positionals.map((field) => sampleOf(plan, field))),
   ].join(' ')
-  const shown = examples ?? [line, `${line} --json`]
+  const shown = examples ?? operationExamples[operation.name] ?? [line, `${line} --json`]
   return [
     '',
     'Examples:',

@@ -76,6 +76,33 @@ export const shortcuts: Readonly<Record<string, Shortcut>> = {
   link: { operation: 'system.link', positionals: [], joinsWords: false, examples: ['cadre link', 'open "$(cadre link)"'] },
 }
 
+/** Examples of commands for which samples of their fields would make no sensible call. */
+export const operationExamples: Readonly<Record<string, readonly string[]>> = {
+  'messages.send': [
+    'cadre messages send "Good morning" --to researcher',
+    'cadre messages send "Draw the chart" --capabilities charts',
+  ],
+  'messages.receive': ['cadre messages receive researcher', 'cadre messages receive operator --wait-ms 10000'],
+  'messages.redrive': ['cadre messages dead-letters', 'cadre messages redrive msg_0123.agt_0123'],
+  'messages.purge': ['cadre messages dead-letters', 'cadre messages purge msg_0123.agt_0123'],
+  'messages.replay': [
+    'cadre messages replay --conversation-id msg_0123',
+    'cadre messages replay --since 2026-01-31T08:00:00Z --agent researcher --deliver',
+  ],
+  'rules.create': [`cadre rules create sums '{"type": "analysis.*"}' '{"agent_type": "analyst", "strategy": "idle"}'`],
+  'rules.update': ['cadre rules update rul_0123 --priority 10', 'cadre rules update rul_0123 --no-enabled'],
+  'retention.set': ['cadre retention set --messages-days 30', 'cadre retention set --messages-days null'],
+  'brakes.get': ['cadre brakes get brk_0123'],
+  'brakes.reset': ['cadre brakes list --held', 'cadre brakes reset brk_0123'],
+  'brakes.configure': ['cadre brakes configure --hop-limit 64 --ping-pong-turns 40'],
+  'brakes.exempt': ['cadre brakes exempt chess-7', 'cadre brakes exempt chess-7 --no-exempt'],
+  'consumers.create': ['cadre consumers create billing agent.tasks --from start'],
+  'consumers.read': ['cadre consumers read billing --limit 10 --json'],
+  'consumers.commit': ['cadre consumers read billing --json   # its cursor', 'cadre consumers commit billing CURSOR'],
+  'consumers.seek': ['cadre consumers seek billing start'],
+  'consumers.delete': ['cadre consumers delete billing'],
+}
+
 /** What stands for a value in an example, by entity or field; anything else is made from its type. */
 export const samples: Readonly<Record<string, string>> = {
   agent: 'researcher',

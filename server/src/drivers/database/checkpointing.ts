@@ -6,8 +6,11 @@
 import { statSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 
-/** Pages of the log that make a checkpoint due: it then begins anew, and stays within what was written ahead. */
-const duePages = 1_000
+/**
+ * Pages of the log that make a checkpoint due. With a quarter of it syncs of the checkpoints and of the commits waited for each other: a
+ * third fewer messages a second at one in flight.
+ */
+const duePages = 4_000
 /** A commit writes a leaf of the table and of each index, and its rows; measured on messages of 256 bytes. */
 const pagesOfCommit = 5
 const pagesOfRow = 1 / 8

@@ -143,5 +143,5 @@ function reasonOf({ rule, count, limit, windowMs, repeats }: Excess, from: strin
   if (rule === 'burst')
     return `${from} sent ${to} ${count} messages with few different contents within ${windowMs} ms; the limit is ${limit}.`
   const how = repeats ? 'with contents they had said before' : 'in strict alternation, with nobody else'
-  return `${from} and ${to} answered each other ${count} times within ${windowMs} ms ${how}; the limit is ${limit}.`
+  return `${from} and ${to} answered each other ${count} times within ${windowMs / 1000} s ${how}; the limit is ${limit}.`
 }

@@ -1,6 +1,7 @@
 /** Messages of long ago: found again for replay, removed by retention. */
 import type { Database, Dialect, Reader, Tx } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
+import { metaOf } from './envelope.ts'
 import { replayPriority } from './replay-priority.ts'
 import type { MessageRow } from './store.ts'
 
@@ -131,11 +132,11 @@ export async function removeMessages(tx: Tx, rows: readonly MessageRow[]): Promi
     'delete from dead_letters where tenant = ? and seq = ?',
     rows.map((row) => [row.tenant, row.seq]),
   )
-  const meant = rows.filter((row) => row.meta !== null)
-  for (const intent of messageIntents) {
-    await tx.runMany(
-      'delete from message_intents where tenant = ? and intent = ? and seq = ?',
-      meant.map((row) => [row.tenant, intent, row.seq]),
-    )
-  }
+  await tx.runMany(
+    'delete from message_intents where tenant = ? and intent = ? and seq = ?',
+    rows.flatMap((row) => {
+      const intent = metaOf(row).purpose?.intent
+      return intent === undefined ? [] : [[row.tenant, intent, row.seq]]
+    }),
+  )
 }

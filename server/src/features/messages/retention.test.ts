@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Delivery, Message, OutputOf } from '@cadre/contract'
-import { ManualClock, Refused, serveFor, temporaryFolder } from '../../testing.ts'
+import { sql } from '../../drivers/database/sql.ts'
+import { openSqlite } from '../../drivers/database/sqlite.ts'
+import { ManualClock, Refused, serveFor, startTestServer, temporaryFolder } from '../../testing.ts'
 
 type Sent = OutputOf<'messages.send'>
 type Retention = OutputOf<'retention.get'>
@@ -206,4 +208,29 @@ test('only administrators set it, within bounds', async (t) => {
   await set({ messages_days: 60 })
   const { messages_days, messages_max } = await retention()
   assert.deepEqual([messages_days, messages_max], [60, 1_000])
+})
+
+test('of what is removed nothing is left to list by', async (t) => {
+  const folder = temporaryFolder()
+  t.after(() => folder.remove())
+  const listed = async () => {
+    const store = openSqlite(folder.path)
+    const row = await store.get<{ count: number }>(sql`select count(*) as count from message_intents`)
+    await store.close()
+    return row?.count
+  }
+  const first = await startTestServer({ clock: new ManualClock(start), config: { data: folder.path } })
+  const { token } = await first.call<{ token: string }>('POST', '/agents/register', { name: 'bob' })
+  await first.call('POST', '/messages', { to: 'bob', content: 'meant', intent: 'inform' })
+  const { items } = await first.call<{ items: Delivery[] }>('POST', '/agents/bob/inbox/receive', { limit: 1 }, { token })
+  await first.call('POST', '/messages/acknowledge', { receipts: items.map(({ receipt }) => receipt) }, { token })
+  await first.close()
+  assert.equal(await listed(), 1)
+  const clock = new ManualClock(start + 40 * day)
+  const later = await startTestServer({ clock, config: { data: folder.path } })
+  await later.call('PUT', '/retention', { messages_days: 30 })
+  await clock.advance(60_001)
+  assert.equal((await later.call<Retention>('GET', '/retention')).removed, 1)
+  await later.close()
+  assert.equal(await listed(), 0)
 })

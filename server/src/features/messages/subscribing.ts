@@ -1,12 +1,16 @@
 /** Subscriptions are stored, and matched in memory once that is committed. */
+import { CadreError } from '@cadre/contract'
 import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Ownership } from './ownership.ts'
-import { type SubscriptionRow, listSubscriptions, putSubscription, removeSubscription } from './subscription-store.ts'
+import { type SubscriptionRow, countSubscriptions, listSubscriptions, putSubscription, removeSubscription } from './subscription-store.ts'
 import type { Subscriptions } from './topics.ts'
+
+/** Of one agent: each pattern with wildcards is tried for every message to a topic. */
+const maxSubscriptions = 1_000
 
 export type Subscribing = Pick<Handlers, 'messages.subscribe' | 'messages.unsubscribe' | 'messages.subscriptions'>
 
@@ -29,6 +33,10 @@ export function makeSubscribing(parts: {
       const group = input.group ?? null
       await context.write(async (tx) => {
         if (await putSubscription(tx, { tenant: context.tenant, agent: agent.id, pattern: input.topic, group_name: group })) {
+          if ((await countSubscriptions(tx, context.tenant, agent.id)) > maxSubscriptions)
+            throw new CadreError('conflict', {
+              reason: `${agent.name} has ${maxSubscriptions} subscriptions already; end one, or use a pattern for several topics.`,
+            })
           tx.emit({
             type: 'topic.subscribed',
             subject: agent.publicId,
