@@ -77,52 +77,39 @@ async function transfer<T>(
 ): Promise<T> {
   const { signal, timeout = transferLimit } = options
   const abort = new AbortController()
-  const forward = () => abort.abort(signal?.reason)
-  if (signal?.aborted) forward()
-  signal?.addEventListener('abort', forward, { once: true })
+  const ends = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
   const late = new CadreClientError('timeout', `The transfer took longer than ${timeout} ms.`, { retryable: true })
   const cancel = clock.after(timeout, () => abort.abort(late))
   const held = token()
   if (held !== undefined) init.headers['Authorization'] = `Bearer ${held}`
   if (options.idempotencyKey !== undefined) init.headers['Idempotency-Key'] = options.idempotencyKey
   try {
-    const response = await fetch(`${base}/api/v1/artifacts${path}`, { ...init, signal: abort.signal })
+    const response = await fetch(`${base}/api/v1/artifacts${path}`, { ...init, signal: ends })
     if (!response.ok) throw fromProblem(await response.json().catch(() => undefined), response.status)
     return await read(response)
   } catch (cause) {
     if (cause instanceof CadreClientError) throw cause
-    if (abort.signal.aborted) throw abort.signal.reason
+    if (ends.aborted) throw ends.reason
     throw new CadreClientError('connection_lost', 'The transfer was cut off.', { retryable: true, cause })
   } finally {
     cancel()
-    signal?.removeEventListener('abort', forward)
   }
 }
 
 async function readBounded(response: Response, limit: number): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new CadreClientError('too_large', `The artifact is over the limit of ${limit} bytes; read it in ranges.`, {
-      parameters: { limit },
-    })
   const reader = response.body?.getReader()
-  const chunks: Uint8Array[] = []
+  const chunks: Uint8Array<ArrayBuffer>[] = []
   let size = 0
   for (;;) {
     const part = await reader?.read()
-    if (!part || part.done) break
-    const chunk = part.value as Uint8Array
-    size += chunk.byteLength
+    if (!part || part.done) return new Uint8Array(await new Blob(chunks).arrayBuffer())
+    size += part.value.byteLength
     if (size > limit) {
       await reader?.cancel()
-      throw tooLarge()
+      throw new CadreClientError('too_large', `The artifact is over the limit of ${limit} bytes; read it in ranges.`, {
+        parameters: { limit },
+      })
     }
-    chunks.push(chunk)
+    chunks.push(part.value)
   }
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.byteLength
-  }
-  return bytes
 }

@@ -3,6 +3,7 @@ import type { OutputOf } from '@cadre/contract'
 import type { RequestOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { hasCode } from './errors.ts'
+import type { Work } from './work.ts'
 
 const usualBeat = 10_000
 /** Beats of silence after which a connection counts as dead; the server answers every one. */
@@ -16,10 +17,7 @@ export interface HeartbeatParts {
   drop: (reason: string) => void
   request: (type: string, data: unknown, options?: RequestOptions) => Promise<unknown>
   push: (frame: string) => void
-  leases: () => string[]
-  shortestLease: () => number
-  renewed: (leases: readonly string[], lost: readonly string[], sentAt: number) => void
-  stopUnrenewed: () => void
+  work: Pick<Work, 'leases' | 'shortestLease' | 'renewed' | 'stopUnrenewed'>
   onError: (error: unknown) => void
 }
 
@@ -57,7 +55,7 @@ export class Heartbeat {
   }
 
   #wait(): number {
-    return Math.max(50, Math.min(this.interval, this.#parts.shortestLease() / 3))
+    return Math.max(50, Math.min(this.interval, this.#parts.work.shortestLease() / 3))
   }
 
   #arm(): void {
@@ -67,7 +65,7 @@ export class Heartbeat {
     this.#due = clock.now() + wait
     this.#cancel = clock.after(wait, () => {
       const late = clock.now() - this.#due
-      this.#parts.stopUnrenewed()
+      this.#parts.work.stopUnrenewed()
       // A process that was itself busy for long has not read yet what the server said meanwhile.
       const silent = clock.now() - this.#parts.lastHeard() > patience * this.interval && late < this.interval / 2
       if (this.#parts.isOnline() && silent) this.#parts.drop('the server fell silent')
@@ -77,7 +75,7 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    const { clock, isAgent, isOnline, push, request, onError } = this.#parts
+    const { clock, isAgent, isOnline, push, request, work, onError } = this.#parts
     if (!isOnline()) return
     if (!isAgent) {
       push('{"type":"ping"}')
@@ -85,13 +83,13 @@ export class Heartbeat {
     }
     if (this.#beating) return
     this.#beating = true
-    const leases = this.#parts.leases()
+    const leases = work.leases()
     const sentAt = clock.now()
     request('agents.heartbeat', { leases }, { volatile: true, timeout: this.interval })
       .then((answer) => {
         const { lost, server_time } = answer as OutputOf<'agents.heartbeat'>
         this.#offset = Date.parse(server_time) - (sentAt + clock.now()) / 2
-        this.#parts.renewed(leases, lost, sentAt)
+        work.renewed(leases, lost, sentAt)
       })
       .catch((error: unknown) => {
         if (!hasCode(error, 'connection_lost') && !hasCode(error, 'timeout') && !hasCode(error, 'closed')) onError(error)

@@ -148,10 +148,7 @@ export class Hub implements Messages {
       drop: (reason) => this.#connection.drop(reason),
       request,
       push,
-      leases: () => this.#work.leases(),
-      shortestLease: () => this.#work.shortestLease(),
-      renewed: (leases, lost, sentAt) => this.#work.renewed(leases, lost, sentAt),
-      stopUnrenewed: () => this.#work.stopUnrenewed(),
+      work: this.#work,
       onError,
     })
     this.#shelf = new ToolShelf(call, onError)

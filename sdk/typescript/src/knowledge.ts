@@ -23,7 +23,9 @@ export interface Knowledge {
 
 export function makeKnowledge(call: Call): Knowledge {
   const { find, ...methods } = forwards<
-    Omit<Knowledge, 'search' | 'collections'> & { find(...of: Parameters<Knowledge['search']>): Promise<OutputOf<'knowledge.search'>> }
+    Omit<Knowledge, 'search' | 'collections'> & {
+      find(...of: Parameters<Knowledge['search']>): Promise<OutputOf<'knowledge.search'>>
+    }
   >(call, {
     add: 'knowledge.add content',
     find: 'knowledge.search query',

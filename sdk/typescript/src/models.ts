@@ -20,22 +20,36 @@ export function makeModels(
   return {
     generate(input, { onDelta } = {}) {
       const [options, fields] = splitOptions(input)
-      const stream = new TextStream()
+      let text = ''
+      let ended = false
+      let wake = (): void => {}
       const timeout = options.timeout ?? (fields.timeout_ms ?? 120_000) + 5_000
       const answer = request('models.generate', fields, {
         ...options,
         timeout,
         onDelta(data) {
-          const text = textOf(data)
-          stream.add(text)
-          onDelta?.(text)
+          const piece = textOf(data)
+          text += piece
+          wake()
+          onDelta?.(piece)
         },
       }) as Promise<Generated>
-      answer.then(
-        () => stream.end(undefined),
-        (error: unknown) => stream.end({ error }),
-      )
-      return Object.assign(answer, { [Symbol.asyncIterator]: () => stream.read() })
+      const end = () => {
+        ended = true
+        wake()
+      }
+      answer.then(end, end)
+      // What came and was not read yet is one string, so a slow reader costs no list of pieces.
+      async function* read(): AsyncGenerator<string, void> {
+        for (;;) {
+          const unread = text
+          text = ''
+          if (unread !== '') yield unread
+          else if (ended) return void (await answer)
+          else await new Promise<void>((resolve) => (wake = resolve))
+        }
+      }
+      return Object.assign(answer, { [Symbol.asyncIterator]: read })
     },
     info: (options) => call('models.info', {}, options),
   }
@@ -44,33 +58,4 @@ export function makeModels(
 function textOf(data: unknown): string {
   const text = typeof data === 'object' && data !== null ? (data as { text?: unknown }).text : data
   return typeof text === 'string' ? text : ''
-}
-
-/** What came and was not read yet is one string, so a slow reader costs no list of pieces. */
-class TextStream {
-  #text = ''
-  #ended: { error?: unknown } | undefined
-  #wake = (): void => {}
-
-  add(text: string): void {
-    this.#text += text
-    this.#wake()
-  }
-
-  end(failure: { error: unknown } | undefined): void {
-    this.#ended = failure ?? {}
-    this.#wake()
-  }
-
-  async *read(): AsyncGenerator<string, void> {
-    for (;;) {
-      const text = this.#text
-      this.#text = ''
-      if (text !== '') yield text
-      else if (this.#ended) {
-        if ('error' in this.#ended) throw this.#ended.error
-        return
-      } else await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
-  }
 }

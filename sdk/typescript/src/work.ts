@@ -173,17 +173,9 @@ export class Work {
     }
     return {
       complete: (id, result, options) =>
-        end(id, (lease) =>
-          this.#parts.call('tasks.complete', { id, ...lease, result }, options),
-        ),
+        end(id, (lease) => this.#parts.call('tasks.complete', { id, ...lease, result }, options)),
       fail: (id, error, { code, retryable, ...options } = {}) =>
-        end(id, (lease) =>
-          this.#parts.call(
-            'tasks.fail',
-            { id, ...lease, error, code, retryable },
-            options,
-          ),
-        ),
+        end(id, (lease) => this.#parts.call('tasks.fail', { id, ...lease, error, code, retryable }, options)),
     }
   }
 
@@ -260,11 +252,7 @@ export class Work {
     const after = error instanceof Retry ? error.after : undefined
     const failure = { error: messageOf(error).slice(0, 10_000), code: code.slice(0, 128), retryable }
     try {
-      await this.#parts.call(
-        'tasks.fail',
-        { id, lease, ...failure, retry_after_ms: after },
-        { timeout: held.lease },
-      )
+      await this.#parts.call('tasks.fail', { id, lease, ...failure, retry_after_ms: after }, { timeout: held.lease })
     } catch (cause) {
       if (!hasCode(cause, 'stale_lease') && !hasCode(cause, 'closed')) this.#parts.onError(cause)
     }
