@@ -60,6 +60,11 @@ export interface Submitter {
   chain: ((name: string, length: number) => Promise<void>) | undefined
   /** `width` tasks side by side and one that waits for them all. */
   fan: ((name: string, width: number) => Promise<void>) | undefined
+  /** Many at once, in the way that suits the system best: all stored, and only then worked on until the last is completed. */
+  bulk?: {
+    enqueue(name: string, count: number): Promise<void>
+    drain(name: string, count: number): Promise<void>
+  }
   close(): Promise<void>
 }
 

@@ -17,6 +17,8 @@ export interface Row {
   cpu_us_per_op: number | null
   /** The server's share; null also where there is no server process. */
   server_cpu_us_per_op: number | null
+  /** Where all is stored first and then worked on: the rate of the storing. */
+  enqueued_per_second?: number | null
   /** Of the limit's rate at the same load in the same run. */
   percent_of_limit?: number | null
   /** Resident memory of the server, of one connection that does nothing. */
@@ -117,6 +119,9 @@ export function toRows<C extends Cell>(
         p99_ms: of((sample) => sample.p99),
         cpu_us_per_op: of((sample) => sample.cpuUs),
         server_cpu_us_per_op: of((sample) => sample.serverCpuUs),
+        ...(good.some((sample) => Number.isFinite(sample.enqueuedPerSecond)) && {
+          enqueued_per_second: of((sample) => sample.enqueuedPerSecond ?? Number.NaN),
+        }),
       })
     }
     const bound = rows.find((row) => row.name === `${names.limit}${cell.suffix}` && row.in_flight === cell.inFlight)?.per_second
@@ -214,8 +219,9 @@ const figure = (value: number | null | undefined): string => (value === null || 
 
 /** Columns that no row fills are left out. */
 export function toTable(report: Report): string {
+  const isVoid = (row: Row) => row.per_second === null && row.kib_per_connection === undefined
   const show = (row: Row, value: number | null) =>
-    value === null ? (row.durability === 'absent' ? 'absent' : row.kib_per_connection === undefined ? 'void' : '') : String(value)
+    value !== null ? String(value) : row.durability === 'absent' ? 'absent' : isVoid(row) ? 'void' : ''
   const has = (field: keyof Row) => report.rows.some((row) => typeof row[field] === 'number')
   const optional = (field: keyof Row, head: string, unit = ''): Column[] =>
     has(field) ? [{ head, cell: (row) => figure(row[field] as number | null | undefined) + (row[field] ? unit : '') }] : []
@@ -229,6 +235,7 @@ export function toTable(report: Report): string {
     { head: 'p99 ms', cell: (row) => show(row, row.p99_ms) },
     { head: 'CPU us/op', cell: (row) => show(row, row.cpu_us_per_op) },
     ...optional('server_cpu_us_per_op', 'server'),
+    ...optional('enqueued_per_second', 'stored per second'),
     ...optional('percent_of_limit', 'of limit', ' %'),
     ...optional('kib_per_connection', 'KiB/connection'),
   ]

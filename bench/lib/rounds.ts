@@ -24,6 +24,8 @@ export interface Sample {
   cpuUs: number
   /** The server's share of it; NaN where there is no server. */
   serverCpuUs: number
+  /** Where all is stored first and then worked on: the rate of the storing; `perSecond` is that of the work. */
+  enqueuedPerSecond?: number
   /** Why the sample does not count. */
   fault: string | undefined
 }
@@ -159,6 +161,7 @@ function together(samples: readonly (Sample | undefined)[]): Sample | undefined 
     p99: of((sample) => sample.p99),
     cpuUs: of((sample) => sample.cpuUs),
     serverCpuUs: of((sample) => sample.serverCpuUs),
+    enqueuedPerSecond: of((sample) => sample.enqueuedPerSecond ?? Number.NaN),
     fault: undefined,
   }
 }

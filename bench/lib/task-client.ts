@@ -2,16 +2,17 @@
 import type { Consumer, RunSettings, Submitter, TaskDriver } from './drivers.ts'
 import { closedLoop } from './load.ts'
 import { now } from './now.ts'
+import { startRecording, stopRecording } from './recorder.ts'
 import { percentile } from './statistics.ts'
 
-export type Shape = 'task' | 'chain' | 'fan'
+export type Shape = 'task' | 'chain' | 'fan' | 'bulk'
 
 export interface TaskLoad {
   run: number
   shape: Shape
   inFlight: number
   ms: number
-  /** Length of the chain or width of the fan. */
+  /** Length of the chain, width of the fan, tasks of the bulk. */
   size: number
 }
 
@@ -20,8 +21,10 @@ export interface TaskOutcome {
   seconds: number
   failed: number
   failure: string | undefined
-  p50: number
-  p99: number
+  p50: number | null
+  p99: number | null
+  /** Of a bulk, whose rate is that of the draining. */
+  enqueuedPerSecond?: number
 }
 
 export interface Executions {
@@ -57,6 +60,10 @@ export function serveTasks(driver: TaskDriver): (name: string, input: unknown) =
         submitter = undefined
         worker = undefined
         return undefined
+      case 'record':
+        return startRecording()
+      case 'recorded':
+        return stopRecording(input as string)
       case 'durability':
         return driver.durability(input as string)
       case 'end':
@@ -68,7 +75,19 @@ export function serveTasks(driver: TaskDriver): (name: string, input: unknown) =
   }
 }
 
+async function bulk({ bulk: of }: Submitter, run: number, count: number): Promise<TaskOutcome> {
+  if (!of) throw new Error('it has no bulk')
+  const startedAt = now()
+  await of.enqueue(`${run}.bulk`, count)
+  const enqueuedAt = now()
+  await of.drain(`${run}.bulk`, count)
+  const seconds = (now() - enqueuedAt) / 1000
+  const enqueuedPerSecond = (count / (enqueuedAt - startedAt)) * 1000
+  return { count, seconds, failed: 0, failure: undefined, p50: null, p99: null, enqueuedPerSecond }
+}
+
 async function load(submitter: Submitter, { run, shape, inFlight, ms, size }: TaskLoad): Promise<TaskOutcome> {
+  if (shape === 'bulk') return bulk(submitter, run, size)
   const latencies: number[] = []
   let endedAt = 0
   const sent = await closedLoop({ inFlight, ms, most: 1_000_000 }, async (id, at) => {

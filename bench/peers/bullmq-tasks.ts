@@ -11,8 +11,11 @@ interface Data {
 const queueOf = (run: number) => `tasks-${run}`
 const connectionOf = (url: string) => ({ host: '127.0.0.1', port: Number(new URL(url).port), maxRetriesPerRequest: null })
 const limitMs = 60_000
+const bulkSize = 1_000
 // Waiting for a job reads its record, so it must still be there for a while after it has ended.
 const single: JobsOptions = { removeOnComplete: { count: 10_000 }, removeOnFail: { count: 10_000 } }
+
+let working: Worker<Data> | undefined
 
 export const driver: TaskDriver = {
   async openWorker({ url, run }, ran) {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { fallback, fallbacks } from './assignment.ts'
 import { event, lifecycle, operation } from './define.ts'
 import { agentRef, capability, cursor, duration, id, limit, metadata, name, page, receipt, time } from './values.ts'
 
@@ -32,6 +33,8 @@ export const agent = z.object({
   created_at: time,
   last_seen: time.nullable(),
   metadata,
+  allow_delegation: z.boolean().optional().meta({ description: 'False when it may give no work to others; absent otherwise.' }),
+  fallback: z.array(fallback).optional(),
 })
 export type Agent = z.infer<typeof agent>
 
@@ -42,6 +45,11 @@ const profile = {
   description: z.string().max(4000).optional(),
   metadata: metadata.optional(),
   concurrency: z.number().int().min(1).max(1000).default(1).meta({ description: 'Tasks the agent takes at once.' }),
+  allow_delegation: z
+    .boolean()
+    .optional()
+    .meta({ description: 'False: it may neither delegate by message nor assign tasks to others. True unless given.' }),
+  fallback: fallbacks.optional().meta({ description: 'Who takes over, in order, what it cannot bring to an end.' }),
 }
 const profileAliases = { agent_type: 'type', agent_name: 'name', role: 'type' }
 const registered = agent.extend({ token: z.string().optional(), receipt })

@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import { agentEvents, agentOperations } from './agents.ts'
 import { artifactEvents, artifactOperations } from './artifacts.ts'
+import { assignmentEvents, assignmentOperations } from './assignment.ts'
 import { brakeEvents, brakeOperations } from './brakes.ts'
 import { connectionOperations } from './connections.ts'
 import type { EventSpec, Operation } from './define.ts'
@@ -19,6 +20,7 @@ import { trafficOperations } from './traffic.ts'
 
 export * from './agents.ts'
 export * from './artifacts.ts'
+export * from './assignment.ts'
 export * from './brakes.ts'
 export * from './connections.ts'
 export * from './define.ts'
@@ -47,6 +49,7 @@ const groups = {
   ...prefixed(brakeOperations),
   ...prefixed(trafficOperations),
   ...prefixed(taskOperations),
+  ...prefixed(assignmentOperations),
   ...prefixed(memoryOperations),
   ...prefixed(knowledgeOperations),
   ...prefixed(toolOperations),
@@ -76,7 +79,7 @@ export type OutputOf<N extends OperationName> = z.output<Operations[N]['output']
 
 /** Every event by name. */
 export const events: Readonly<Record<string, EventSpec>> = Object.fromEntries(
-  [agentEvents, brakeEvents, messageEvents, receiptEvents, routingEvents, taskEvents, memoryEvents, knowledgeEvents, toolEvents, artifactEvents, modelEvents, consumerEvents, systemEvents]
+  [agentEvents, brakeEvents, messageEvents, receiptEvents, routingEvents, taskEvents, assignmentEvents, memoryEvents, knowledgeEvents, toolEvents, artifactEvents, modelEvents, consumerEvents, systemEvents]
     .flatMap((group) => Object.values(group) as EventSpec[])
     .map((entry) => [entry.name, entry]),
 )

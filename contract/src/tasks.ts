@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { decision, fallback, placementFields } from './assignment.ts'
 import { event, lifecycle, operation } from './define.ts'
 import { agentRef, capability, cursor, duration, id, json, limit, metadata, page, priority, receipt, time } from './values.ts'
 
@@ -20,8 +21,8 @@ export const taskLifecycle = lifecycle('task', ['pending', 'scheduled', 'ready',
     'auth_required',
     'paused',
   ],
-  input_required: ['running', 'ready', 'cancelled', 'failed'],
-  auth_required: ['running', 'ready', 'cancelled', 'failed'],
+  input_required: ['running', 'ready', 'paused', 'cancelled', 'failed'],
+  auth_required: ['running', 'ready', 'paused', 'cancelled', 'failed'],
   paused: ['ready', 'pending', 'scheduled', 'cancelled', 'failed'],
   completed: [],
   failed: [],
@@ -65,7 +66,40 @@ export const statusOf: Readonly<Record<TaskState, TaskStatus>> = {
   skipped: 'cancelled',
 }
 
-const taskError = z.object({ code: z.string(), message: z.string(), attempts: z.number().int().optional() }).nullable()
+/** When a task that depends on others may run. */
+export const joinRule = z.enum(['all_success', 'all_done', 'any_success']).meta({
+  description:
+    'all_success: every dependency completed, skipped as soon as one did not. all_done: every dependency ended, however. any_success: the first one completed, skipped when none did.',
+})
+/** What a task that failed does to the others of its run. */
+export const failurePolicy = z.enum(['skip_downstream', 'continue', 'fail_fast']).meta({
+  description:
+    'skip_downstream: what depends on it is skipped, by the join rules, and the rest goes on. continue: tasks that name no join rule run once their dependencies have ended, however. fail_fast: the first task that fails for good cancels all others of the run.',
+})
+export type JoinRule = z.infer<typeof joinRule>
+export type FailurePolicy = z.infer<typeof failurePolicy>
+
+const partialError = z.object({
+  source: z.string().max(256).meta({ description: 'What could not be had: an agent, a service, a part of the work.' }),
+  code: z.string().max(128).default('task_error'),
+  message: z.string().max(2000),
+})
+const attempted = z.object({
+  attempt: z.number().int(),
+  agent: z.string(),
+  outcome: z.string(),
+  code: z.string().nullable(),
+  error: z.string().nullable(),
+})
+const taskError = z
+  .object({
+    code: z.string(),
+    message: z.string(),
+    attempts: z.number().int().optional(),
+    attempted: z.array(attempted).optional().meta({ description: 'Who tried and how it ended, oldest first; the last 50.' }),
+    errors: z.array(partialError).optional().meta({ description: 'What a partial result lacks.' }),
+  })
+  .nullable()
 export const attempt = z.object({
   attempt: z.number().int(),
   agent_id: id,
@@ -75,6 +109,11 @@ export const attempt = z.object({
   ended_at: time.nullable(),
   outcome: z.enum(['open', 'completed', 'failed', 'lease_expired', 'released', 'cancelled', 'reassigned']),
   error: z.string().nullable(),
+  code: z.string().nullable().meta({ description: 'Code of the error.' }),
+  wait_ms: z.number().int().nullable().meta({ description: 'How long the task rested after this attempt before the next.' }),
+  reason: z.string().nullable().meta({ description: 'Why this agent.' }),
+  decision: decision.nullable().meta({ description: 'How it was chosen; null when somebody named it or it claimed the task.' }),
+  partial: json.optional().meta({ description: 'What a failed attempt got done.' }),
 })
 
 export const task = z.object({
@@ -99,6 +138,9 @@ export const task = z.object({
   parent_id: id.nullable(),
   run_id: id.nullable().meta({ description: 'Tasks submitted together share a run.' }),
   run_name: z.string().nullable(),
+  retry_of: id.nullable().meta({ description: 'The task that ended and is done again by this one.' }),
+  schedule_id: id.nullable().meta({ description: 'The schedule that made it.' }),
+  join: joinRule,
   key: z.string().nullable().meta({ description: 'Name of the task within its graph.' }),
   input: json,
   requirements: metadata,
@@ -108,6 +150,8 @@ export const task = z.object({
   max_retries: z.number().int(),
   lease_until: time.nullable(),
   due_date: time.nullable(),
+  deadline: time.nullable().meta({ description: 'When it ends as failed with `deadline_exceeded`, whatever its state.' }),
+  timeout_ms: z.number().int().nullable().meta({ description: 'Longest time of one attempt.' }),
   scheduled_at: time.nullable(),
   created_at: time,
   started_at: time.nullable(),
@@ -115,8 +159,18 @@ export const task = z.object({
   completed_at: time.nullable(),
   artifacts: z.array(z.string()),
   metadata,
+  strategy: z.string().optional(),
+  affinity: z.string().optional(),
+  backoff_factor: z.number().optional(),
+  fallback: z.array(fallback).optional(),
+  partial: z.boolean().optional().meta({ description: 'True when the result is only a part; `error` says what is missing.' }),
 })
 export type Task = z.infer<typeof task>
+
+/** A child as its parent shows it. */
+export const childTask = task
+  .pick({ id: true, key: true, title: true, state: true, status: true, assigned_to: true })
+  .extend({ result: json.meta({ description: 'Null where results of more than 1 MiB together were left out.' }) })
 
 /** What the assignee receives: the task and its lease. */
 export const assignment = task.extend({
@@ -142,8 +196,15 @@ const body = {
     .max(86_400_000)
     .optional()
     .meta({ description: 'Length of one lease; the server default is 30 s.' }),
+  ...placementFields,
   due_date: time.optional(),
   delay_ms: duration.optional(),
+  join: joinRule.optional().meta({ description: 'all_success unless given.' }),
+  deadline: time.optional().meta({ description: 'Never later than the deadline of its parent.' }),
+  deadline_ms: duration.min(1).optional().meta({ description: 'The deadline counted from now.' }),
+  timeout_ms: duration.min(1).optional().meta({
+    description: 'Longest time of one attempt, from its begin; one that takes longer fails as `attempt_timeout`, and is tried again.',
+  }),
   artifacts: z.array(z.string().max(128)).max(64).optional(),
   metadata: metadata.optional(),
 }
@@ -158,6 +219,20 @@ const bodyAliases = {
 const idAliases = { task_id: 'id' }
 const lease = z.string().max(256).optional()
 const changed = task.extend({ receipt: receipt.nullable(), already: z.boolean().optional() })
+
+/** A task as `tasks.create` takes it. */
+export const newTask = z.object({ ...body, depends_on: z.array(id).max(1000).default([]), parent_id: id.optional() })
+/** A graph as `tasks.dag` takes it. */
+export const taskGraph = z.object({
+  name: z.string().min(1).max(500),
+  parent_id: id.optional(),
+  on_failure: failurePolicy.default('skip_downstream'),
+  deadline_ms: duration.min(1).optional().meta({ description: 'Counted from now; no task of the run has a later one.' }),
+  tasks: z
+    .array(z.object({ ...body, key: z.string().min(1).max(128), depends_on: z.array(z.string().max(128)).max(1000).default([]) }))
+    .min(1)
+    .max(10_000),
+})
 
 export const taskOperations = {
   create: operation({
@@ -177,29 +252,21 @@ export const taskOperations = {
     destructive: false,
     refs: { assign_to: 'agent', depends_on: 'task', parent_id: 'task' },
     aliases: bodyAliases,
-    input: z.object({ ...body, depends_on: z.array(id).max(1000).default([]), parent_id: id.optional() }),
+    input: newTask,
     output: task.extend({ receipt }),
   }),
   dag: operation({
     name: 'tasks.dag',
     kind: 'command',
     summary: 'Submit a graph of tasks at once',
-    description: 'All or nothing; dependencies are keys within the graph or ids of existing tasks; a cycle is refused and named.',
+    description:
+      'All or nothing; dependencies are keys within the graph or ids of existing tasks; a cycle is refused and named. Over HTTP the same graph may be YAML, sent as application/yaml.',
     permission: 'tasks:write',
     routes: [{ method: 'POST', path: '/tasks/dag' }],
     status: 201,
     idempotent: false,
     destructive: false,
-    input: z.object({
-      name: z.string().min(1).max(500),
-      parent_id: id.optional(),
-      tasks: z
-        .array(
-          z.object({ ...body, key: z.string().min(1).max(128), depends_on: z.array(z.string().max(128)).max(1000).default([]) }),
-        )
-        .min(1)
-        .max(10_000),
-    }),
+    input: taskGraph,
     output: z.object({ run_id: id, name: z.string(), tasks: z.array(task), receipt }),
   }),
   list: operation({
@@ -237,7 +304,13 @@ export const taskOperations = {
     refs: { id: 'task' },
     aliases: idAliases,
     input: z.object({ id }),
-    output: task.extend({ attempts: z.array(attempt) }),
+    output: task.extend({
+      attempts: z.array(attempt),
+      children: z.array(childTask).meta({ description: 'The first 200 by age; `tasks.list` with parent_id has all.' }),
+      merged_result: json.meta({
+        description: 'Results of the completed children by key, or by id where there is none; null without children.',
+      }),
+    }),
   }),
   status: operation({
     name: 'tasks.status',
@@ -366,14 +439,22 @@ export const taskOperations = {
     destructive: false,
     refs: { id: 'task' },
     aliases: { ...idAliases, output: 'result' },
-    input: z.object({ id, lease, result: json.optional(), artifacts: z.array(z.string().max(128)).max(64).optional() }),
+    input: z.object({
+      id,
+      lease,
+      result: json.optional(),
+      artifacts: z.array(z.string().max(128)).max(64).optional(),
+      partial: z.boolean().optional().meta({ description: 'The result is only a part; `errors` says what is missing.' }),
+      errors: z.array(partialError).max(100).optional(),
+    }),
     output: changed,
   }),
   fail: operation({
     name: 'tasks.fail',
     kind: 'command',
     summary: 'Report that an attempt failed',
-    description: 'Tried again after the back-off while retries are left and the error is retryable; otherwise the task fails.',
+    description:
+      'Tried again after the back-off while retries are left and the error is retryable; then by its fallbacks, in order; then the task fails with all who tried.',
     permission: 'tasks:write',
     routes: [{ method: 'POST', path: '/tasks/{id}/fail' }],
     frames: ['task:fail'],
@@ -386,8 +467,9 @@ export const taskOperations = {
       lease,
       error: z.string().min(1).max(10_000),
       code: z.string().max(128).default('task_error'),
-      retryable: z.boolean().default(true),
+      retryable: z.boolean().optional().meta({ description: 'By the code unless given.' }),
       retry_after_ms: duration.optional(),
+      partial: json.optional().meta({ description: 'What the attempt got done; kept with it, and the result when no other gets further.' }),
     }),
     output: changed,
   }),
@@ -420,6 +502,49 @@ export const taskOperations = {
     input: z.object({ id, reason: z.string().max(1000).optional() }),
     output: changed,
   }),
+  retry: operation({
+    name: 'tasks.retry',
+    kind: 'command',
+    summary: 'Do a task again that ended',
+    description:
+      'Makes a new task with the same fields and `retry_of`; what ended stays as it is. Of its dependencies those still count that have not completed; its run and its deadline are not taken over.',
+    permission: 'tasks:write',
+    routes: [{ method: 'POST', path: '/tasks/{id}/retry' }],
+    status: 201,
+    idempotent: false,
+    destructive: false,
+    refs: { id: 'task' },
+    aliases: idAliases,
+    input: z.object({ id }),
+    output: task.extend({ receipt }),
+  }),
+  history: operation({
+    name: 'tasks.history',
+    kind: 'query',
+    summary: 'Read what happened to a task, in order',
+    description: 'Every move with its reason, who caused it, who held the task, and how long it had been in the state before.',
+    permission: 'tasks:read',
+    routes: [{ method: 'GET', path: '/tasks/{id}/history' }],
+    idempotent: true,
+    destructive: false,
+    refs: { id: 'task' },
+    aliases: idAliases,
+    input: z.object({ id, limit, cursor }),
+    output: page(
+      z.object({
+        seq: z.number().int(),
+        at: time,
+        type: z.string(),
+        by: z.string().meta({ description: 'Who caused it; the engine acts as the system.' }),
+        from: taskState.nullable(),
+        to: taskState,
+        agent: z.string().nullable().meta({ description: 'Who holds the task from then on, or held it last.' }),
+        attempt: z.number().int(),
+        reason: z.string().nullable(),
+        after_ms: z.number().int().nullable().meta({ description: 'Time since the move before; null for the first of a page.' }),
+      }),
+    ),
+  }),
 } as const
 
 const moved = z.object({
@@ -438,7 +563,14 @@ const taskEvent = <const N extends string>(name: N, summary: string, frame?: str
 export const taskEvents = {
   created: taskEvent('task.created', 'A task was created'),
   ready: taskEvent('task.ready', 'A task may run: its dependencies have ended, or its wait is over', 'task:updated'),
-  assigned: taskEvent('task.assigned', 'A task was assigned to an agent', 'task:updated'),
+  assigned: event({
+    name: 'task.assigned',
+    schema_version: 1,
+    summary: 'A task was assigned to an agent',
+    topic: 'agent.tasks',
+    frame: 'task:updated',
+    data: moved.extend({ decision: decision.optional() }),
+  }),
   started: taskEvent('task.started', 'The agent began the task', 'task:updated'),
   progress: event({
     name: 'task.progress',
@@ -457,5 +589,6 @@ export const taskEvents = {
     'task.unassignable',
     'A task has been ready for a while and no agent that is present is able to do it; said once for each wait',
   ),
+  paused: taskEvent('task.paused', 'A task will not begin before its run is resumed', 'task:updated'),
   skipped: taskEvent('task.skipped', 'A task will not run: something it depends on did not complete', 'task:updated'),
 } as const

@@ -1,5 +1,5 @@
 /** What an agent says of itself: written when it registers or is spawned, and as clients see it. */
-import { type Agent, CadreError, canonical } from '@cadre/contract'
+import { type Agent, CadreError, type Fallback, canonical } from '@cadre/contract'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Context, Principal, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
@@ -14,6 +14,8 @@ export interface Profile {
   description?: string | undefined
   metadata?: Record<string, unknown> | undefined
   concurrency?: number | undefined
+  allow_delegation?: boolean | undefined
+  fallback?: Fallback[] | undefined
 }
 
 export interface ProfileParts {
@@ -69,6 +71,12 @@ export async function enrol(
     metadata: profile.metadata ?? former?.metadata ?? {},
     last_seen: managed ? (former?.last_seen ?? null) : clock.now(),
     created_at: former?.created_at ?? clock.now(),
+    // What an operator forbade an agent does not allow itself by registering again.
+    allow_delegation:
+      former?.allow_delegation === false && context.caller.role === 'agent'
+        ? false
+        : (profile.allow_delegation ?? former?.allow_delegation ?? true),
+    fallback: profile.fallback ?? former?.fallback ?? [],
   }
   await saveAgent(tx, row)
   tx.emit({
@@ -114,6 +122,7 @@ export function viewAgent(
     created_at: iso(agent.created_at),
     last_seen: isoOrNull(agent.connected ? clock.now() : agent.last_seen),
     metadata: agent.metadata,
+    ...policyOf(agent),
   }
 }
 
@@ -137,5 +146,10 @@ export function viewEnrolled(registry: Registry, principal: Principal, row: Know
     created_at: iso(row.created_at),
     last_seen: isoOrNull(row.last_seen),
     metadata: row.metadata,
+    ...policyOf(row),
   }
+}
+
+function policyOf(row: AgentRow): Pick<Agent, 'allow_delegation' | 'fallback'> {
+  return { ...(!row.allow_delegation && { allow_delegation: false }), ...(row.fallback.length > 0 && { fallback: row.fallback }) }
 }

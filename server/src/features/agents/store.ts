@@ -1,4 +1,4 @@
-import type { AgentStatus } from '@cadre/contract'
+import type { AgentStatus, Fallback } from '@cadre/contract'
 import type { Principal } from '../../core/context.ts'
 import type { Database, Tx } from '../../drivers/database/port.ts'
 import { sql } from '../../drivers/database/sql.ts'
@@ -18,12 +18,18 @@ export interface AgentRow {
   metadata: Record<string, unknown>
   last_seen: number | null
   created_at: number
+  /** False: it may give no work to others. */
+  allow_delegation: boolean
+  /** Who takes over what it cannot bring to an end, in order. */
+  fallback: Fallback[]
 }
 
-type Stored = Omit<AgentRow, 'capabilities' | 'metadata' | 'managed'> & {
+type Stored = Omit<AgentRow, 'capabilities' | 'metadata' | 'managed' | 'allow_delegation' | 'fallback'> & {
   capabilities: string
   metadata: string
   managed: number
+  allow_delegation: number
+  fallback: string
 }
 
 export async function loadAgents(database: Database): Promise<AgentRow[]> {
@@ -36,6 +42,8 @@ const fromStore = (row: Stored): AgentRow => ({
   managed: row.managed === 1,
   capabilities: JSON.parse(row.capabilities) as string[],
   metadata: JSON.parse(row.metadata) as Record<string, unknown>,
+  allow_delegation: row.allow_delegation === 1,
+  fallback: JSON.parse(row.fallback) as Fallback[],
 })
 
 type PrincipalRow = { id: number; tenant: number; public_id: string; kind: Principal['kind']; name: string }
@@ -57,12 +65,14 @@ export async function saveAgent(tx: Tx, row: AgentRow): Promise<void> {
   const capabilities = JSON.stringify(row.capabilities)
   const metadata = JSON.stringify(row.metadata)
   await tx.run(sql`insert into agents
-    (tenant, id, type, type_key, status, capabilities, description, managed, desired, concurrency, metadata, last_seen, created_at)
+    (tenant, id, type, type_key, status, capabilities, description, managed, desired, concurrency, metadata, last_seen, created_at,
+      allow_delegation, fallback)
     values (${row.tenant}, ${row.id}, ${row.type}, ${row.type_key}, ${row.status}, ${capabilities}, ${row.description}, ${row.managed},
-      ${row.desired}, ${row.concurrency}, ${metadata}, ${row.last_seen}, ${row.created_at})
+      ${row.desired}, ${row.concurrency}, ${metadata}, ${row.last_seen}, ${row.created_at}, ${row.allow_delegation}, ${JSON.stringify(row.fallback)})
     on conflict (tenant, id) do update set type = excluded.type, type_key = excluded.type_key, status = excluded.status,
       capabilities = excluded.capabilities, description = excluded.description, managed = excluded.managed, desired = excluded.desired,
-      concurrency = excluded.concurrency, metadata = excluded.metadata, last_seen = excluded.last_seen`)
+      concurrency = excluded.concurrency, metadata = excluded.metadata, last_seen = excluded.last_seen,
+      allow_delegation = excluded.allow_delegation, fallback = excluded.fallback`)
 }
 
 /** Compare-and-set: false when the agent is no longer in `from`. */

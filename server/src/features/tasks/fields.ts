@@ -1,11 +1,18 @@
 /** The fields of a task that callers set: of a new one, and of one they change. */
 import { CadreError, type ParsedInputOf, toPriority } from '@cadre/contract'
-import type { Context } from '../../core/context.ts'
 import { serialise } from '../../core/limits.ts'
 import { type MoveParts, requirePresent } from './moves.ts'
 import type { TaskRow } from './store.ts'
 
 export type Body = ParsedInputOf<'tasks.dag'>['tasks'][number]
+/** In whose name a task is made. */
+export interface Author {
+  tenant: number
+  caller: { readonly id: number; readonly name: string }
+}
+/** What a new task gets from its place in a graph, and from where it comes. */
+export type Place = Pick<TaskRow, 'depends_on' | 'parent' | 'run' | 'run_name' | 'key' | 'waiting_for'> &
+  Partial<Pick<TaskRow, 'join_rule' | 'fail_fast' | 'run_paused' | 'retry_of' | 'schedule' | 'deadline'>>
 
 const maxResultBytes = 1024 * 1024
 const maxMetadataBytes = 64 * 1024
@@ -16,10 +23,10 @@ export const resultText = (result: unknown): string => serialise(result ?? null,
 /** A new task as it is stored. Throws `conflict` when it names an agent that ended. */
 export function newRow(
   parts: MoveParts,
-  context: Context,
+  context: Author,
   id: string,
   input: Omit<Body, 'key' | 'depends_on'>,
-  rest: Pick<TaskRow, 'depends_on' | 'parent' | 'run' | 'run_name' | 'key' | 'waiting_for'>,
+  rest: Place,
 ): TaskRow {
   const now = parts.clock.now()
   return {
@@ -55,8 +62,26 @@ export function newRow(
     completed_at: null,
     artifacts: JSON.stringify(input.artifacts ?? []),
     metadata: serialise(input.metadata ?? {}, 'metadata', maxMetadataBytes),
+    join_rule: input.join ?? 'all_success',
+    fail_fast: 0,
+    run_paused: 0,
+    retry_of: null,
+    schedule: null,
+    timeout_ms: input.timeout_ms ?? null,
+    attempt_until: null,
     ...rest,
+    deadline: earliest(
+      rest.deadline,
+      input.deadline === undefined ? null : toMs(input.deadline, 'deadline'),
+      input.deadline_ms === undefined ? null : now + input.deadline_ms,
+    ),
   }
+}
+
+/** A deadline only ever comes nearer. */
+export function earliest(...times: readonly (number | null | undefined)[]): number | null {
+  const given = times.filter((time) => time !== null && time !== undefined)
+  return given.length === 0 ? null : Math.min(...given)
 }
 
 /** What an update changes beside the state. */
@@ -71,7 +96,7 @@ export function changesOf(input: ParsedInputOf<'tasks.update'>): Partial<TaskRow
   }
 }
 
-function assignable(parts: MoveParts, context: Context, reference: string): number {
+function assignable(parts: MoveParts, context: Author, reference: string): number {
   const { id } = parts.directory.agent(context.tenant, reference)
   requirePresent(parts, id)
   return id

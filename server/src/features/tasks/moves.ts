@@ -8,7 +8,7 @@ import type { Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Agents } from '../agents/service.ts'
-import { type TaskRow, dependentsOf, endAttempt, getTask, openAttempt, saveTask } from './store.ts'
+import { type TaskRow, endAttempt, openAttempt, saveTask } from './store.ts'
 import { isFinal, isHeld, moved } from './view.ts'
 
 /** What a move asks, and whom it tells. */
@@ -21,6 +21,8 @@ export interface MoveParts {
   epoch: string
   random: () => number
   leaseMs: number
+  /** What else follows from the end of a task, in the same transaction. */
+  ended(tx: WriteTx, ended: TaskRow): Promise<void>
   /** Called after the commit of each change. */
   committed(before: TaskRow, after: TaskRow): void
 }
@@ -58,9 +60,11 @@ export async function move(
   if (!canMove(taskLifecycle, row.state, to)) throw illegal(row, to)
   const now = parts.clock.now()
   const after: TaskRow = { ...row, ...changes, state: to, updated_at: now }
+  // An attempt that waits for somebody's input takes no time.
+  after.attempt_until = to === 'running' && row.timeout_ms !== null ? now + row.timeout_ms : null
   if (isFinal(to)) Object.assign(after, { completed_at: now, lease_until: null, available_at: null })
   await save(parts, tx, row, after, event, reason, {})
-  if (isFinal(to)) await releaseWaiters(parts, tx, after)
+  if (isFinal(to)) await parts.ended(tx, after)
   return after
 }
 
@@ -130,8 +134,15 @@ export async function assign(parts: MoveParts, tx: WriteTx, row: TaskRow, agent:
   return after
 }
 
-/** The task may run: named agents get it at once, others are found by the engine or claim it. A named agent that ended is forgotten. */
+/**
+ * The task may run: named agents get it at once, others are found by the engine or claim it. A named agent that ended is forgotten. In a
+ * run that is paused it waits for the run.
+ */
 export async function settleReady(parts: MoveParts, tx: WriteTx, row: TaskRow, reason: string | null): Promise<TaskRow> {
+  if (row.run_paused === 1) {
+    const changes = { lease_until: null, available_at: null, token: row.token + 1 }
+    return move(parts, tx, row, 'paused', 'task.paused', changes, 'its run is paused')
+  }
   const ready = await move(
     parts,
     tx,
@@ -149,32 +160,11 @@ export async function settleReady(parts: MoveParts, tx: WriteTx, row: TaskRow, r
   return ready.assign_to === null ? ready : assign(parts, tx, ready, ready.assign_to, 'named in the task')
 }
 
-/** Dependents of a task that ended: released when it completed, skipped otherwise. In the same transaction, down the graph. */
-async function releaseWaiters(parts: MoveParts, tx: WriteTx, ended: TaskRow): Promise<void> {
-  for (const { id } of await dependentsOf(tx, ended.tenant, ended.id)) {
-    // Read again: what happened to a dependent before it may have ended this one too.
-    const dependent = await getTask(tx, ended.tenant, id)
-    if (!dependent || isFinal(dependent.state)) continue
-    if (ended.state === 'completed') {
-      const waiting = Math.max(0, dependent.waiting_for - 1)
-      const next = { ...dependent, waiting_for: waiting }
-      if (!(await saveTask(tx, dependent, next))) continue
-      if (waiting === 0 && next.state === 'pending') await leavePending(parts, tx, next)
-    } else if (canMove(taskLifecycle, dependent.state, 'skipped')) await skip(parts, tx, dependent, ended)
-  }
-}
-
-/** Ends a task that can no longer run, because `blocker` did not complete. */
+/** Ends a task that can no longer run, because `blocker` did not complete, and nothing else does in its place. */
 export async function skip(parts: MoveParts, tx: WriteTx, row: TaskRow, blocker: TaskRow): Promise<void> {
   const reason = `${blocker.title} ended as ${blocker.state}`
   const error = JSON.stringify({ code: 'dependency_failed', message: reason })
   await move(parts, tx, row, 'skipped', 'task.skipped', { error }, reason)
-}
-
-async function leavePending(parts: MoveParts, tx: WriteTx, row: TaskRow): Promise<void> {
-  if (row.available_at !== null && row.available_at > parts.clock.now())
-    await move(parts, tx, row, 'scheduled', 'task.updated', {}, 'waits for its time')
-  else await settleReady(parts, tx, row, 'its dependencies completed')
 }
 
 /** The agent ended or is about to: it takes nothing new. */

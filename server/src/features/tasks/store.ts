@@ -47,6 +47,18 @@ export interface TaskRow {
   completed_at: number | null
   artifacts: string
   metadata: string
+  /** When it may run, of what it depends on: a `JoinRule`. */
+  join_rule: string
+  /** Its failure ends its run. */
+  fail_fast: number
+  /** Nothing of it begins; written for whole runs at once, never by `saveTask`. */
+  run_paused: number
+  retry_of: string | null
+  schedule: string | null
+  deadline: number | null
+  timeout_ms: number | null
+  /** End of the attempt that runs. */
+  attempt_until: number | null
 }
 
 export interface AttemptRow {
@@ -101,6 +113,14 @@ const columns = [
   'completed_at',
   'artifacts',
   'metadata',
+  'join_rule',
+  'fail_fast',
+  'run_paused',
+  'retry_of',
+  'schedule',
+  'deadline',
+  'timeout_ms',
+  'attempt_until',
 ] as const satisfies readonly (keyof TaskRow)[]
 
 const insertTask = `insert into tasks (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`
@@ -139,6 +159,7 @@ const mutable = [
   'completed_at',
   'artifacts',
   'metadata',
+  'attempt_until',
 ] as const satisfies readonly (keyof TaskRow)[]
 const updateTask = `update tasks set ${mutable.map((column) => `${column} = ?`).join(', ')} where tenant = ? and id = ? and state = ? and token = ?`
 
@@ -242,9 +263,9 @@ export async function renewLease(
   )
 }
 
-export const dependentsOf = (reader: Reader, tenant: number, id: string): Promise<TaskRow[]> =>
-  reader.all<TaskRow>(sql`select t.* from task_dependencies d join tasks t on t.tenant = d.tenant and t.id = d.task
-    where d.tenant = ${tenant} and d.depends_on = ${id}`)
+/** Of a graph: in the order in which they were made. */
+export const dependentsOf = (reader: Reader, tenant: number, id: string): Promise<{ task: string }[]> =>
+  reader.all(sql`select task from task_dependencies where tenant = ${tenant} and depends_on = ${id} order by task`)
 
 export const childrenOf = (reader: Reader, tenant: number, id: string): Promise<TaskRow[]> =>
   reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and parent = ${id}

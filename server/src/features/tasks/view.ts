@@ -1,5 +1,5 @@
 /** Between a task row and what clients see, and the fencing token as clients carry it. */
-import { type Task, type TaskState, statusOf, taskLifecycle } from '@cadre/contract'
+import { type JoinRule, type Task, type TaskState, statusOf, taskLifecycle } from '@cadre/contract'
 import { iso, isoOrNull } from '../../core/clock.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { TaskRow } from './store.ts'
@@ -34,6 +34,9 @@ export function toTask(row: TaskRow, directory: Directory): Task {
     parent_id: row.parent,
     run_id: row.run,
     run_name: row.run_name,
+    retry_of: row.retry_of,
+    schedule_id: row.schedule,
+    join: row.join_rule as JoinRule,
     key: row.key,
     input: parse(row.input),
     requirements: parse(row.requirements),
@@ -43,6 +46,8 @@ export function toTask(row: TaskRow, directory: Directory): Task {
     max_retries: row.max_retries,
     lease_until: isoOrNull(row.lease_until),
     due_date: isoOrNull(row.due_date),
+    deadline: isoOrNull(row.deadline),
+    timeout_ms: row.timeout_ms,
     scheduled_at: isoOrNull(row.available_at),
     created_at: iso(row.created_at),
     started_at: isoOrNull(row.started_at),
