@@ -24,10 +24,14 @@ export const topicName = z
   .string()
   .min(1)
   .max(256)
-  .regex(/^[\w.*#:/-]+$/)
-  .meta({
-    description: 'Dotted topic; in a subscription `*` stands for one word and `#` for any number of words, none included.',
-  })
+  .regex(/^[\w:/-]+(\.[\w:/-]+)*$/, 'Words of letters, digits and _ : / -, with single dots between them; * and # are for subscriptions.')
+  .meta({ description: 'Dotted topic.' })
+export const topicPattern = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^([\w:/-]+|[*#])(\.([\w:/-]+|[*#]))*$/, 'Words with single dots between them; * stands for one word, # for any number.')
+  .meta({ description: 'Dotted topic, where `*` stands for one word and `#` for any number of words, none included.' })
 
 export const message = z.object({
   id,
@@ -219,7 +223,7 @@ export const messageOperations = {
     destructive: false,
     refs: { agent: 'agent' },
     aliases: { pattern: 'topic', agent_id: 'agent' },
-    input: z.object({ topic: topicName, agent: agentRef.optional(), group: group.optional() }),
+    input: z.object({ topic: topicPattern, agent: agentRef.optional(), group: group.optional() }),
     output: z.object({ agent_id: id, topic: z.string(), group: z.string().nullable() }),
   }),
   subscriptions: operation({
@@ -247,7 +251,7 @@ export const messageOperations = {
     destructive: true,
     refs: { agent: 'agent' },
     aliases: { pattern: 'topic', agent_id: 'agent' },
-    input: z.object({ topic: topicName, agent: agentRef.optional() }),
+    input: z.object({ topic: topicPattern, agent: agentRef.optional() }),
     output: z.object({ agent_id: id, topic: z.string() }),
   }),
   list: operation({

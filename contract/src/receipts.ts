@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { event, operation } from './define.ts'
-import { deliveryState, message, topicName } from './messages.ts'
+import { deliveryState, message, topicPattern } from './messages.ts'
 import { agentRef, cursor, id, receipt, time } from './values.ts'
 
 const count = z.number().int().min(0)
@@ -124,7 +124,7 @@ export const receiptOperations = {
       since: time.optional(),
       until: time.optional(),
       conversation_id: id.optional(),
-      topic: topicName.optional().meta({ description: 'A topic, or a pattern of topics as in a subscription.' }),
+      topic: topicPattern.optional().meta({ description: 'A topic, or a pattern of topics as in a subscription.' }),
       sender: agentRef.optional(),
       deliver: z.boolean().default(false),
       limit: z.number().int().min(1).max(500).default(100),
@@ -163,7 +163,9 @@ export const receiptOperations = {
     routes: [{ method: 'PUT', path: '/retention' }],
     idempotent: true,
     destructive: true,
-    input: retention.partial(),
+    input: retention
+      .partial()
+      .refine((given) => given.messages_days !== undefined || given.messages_max !== undefined, 'Give messages_days or messages_max.'),
     output: retention.extend({ receipt: receipt.nullable() }),
   }),
 } as const

@@ -15,7 +15,7 @@ export type PublishOptions = Fields<'messages.publish'> & CallOptions
 
 const usualAnswerTime = 30_000
 /** The server's own deadline answers first; ours is for a server that does not. */
-const answerMargin = 5_000
+const answerMargin = 1_000
 
 /** The sender knows what it sent; the answer need not carry it back. */
 const minimal = { return: 'minimal' } as const

@@ -219,10 +219,22 @@ export function parseInput<N extends OperationName>(name: N, raw: unknown): Pars
     {
       fields: result.error.issues.slice(0, 50).map((issue) => ({
         pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
-        detail: issue.message,
+        detail: sentenceOf(issue),
       })),
     },
   )
+}
+
+/** What to do about it, where the library only says what it saw. */
+function sentenceOf(issue: z.core.$ZodIssue): string {
+  if ('input' in issue && issue.input === undefined && issue.code === 'invalid_type') return 'This field is required.'
+  if (/received undefined$|expected nonoptional/.test(issue.message)) return 'This field is required.'
+  if (issue.code === 'invalid_value') return `Give one of ${issue.values.map((value) => String(value)).join(', ')}.`
+  if (issue.code === 'invalid_union') {
+    const ways = issue.errors.flatMap((way) => way.slice(0, 1).map((each) => sentenceOf(each)))
+    return ways.length === 0 ? issue.message : [...new Set(ways)].join(' Or: ')
+  }
+  return issue.message
 }
 
 // Nearly every input names its fields as the contract does; copying them all took a microsecond.

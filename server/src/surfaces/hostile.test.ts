@@ -97,6 +97,16 @@ test('a revoked key ends the connections that came with it', async (t) => {
   assert.equal(code, 4401)
 })
 
+test('an agent ends with the key it was registered with, also when its connection speaks for somebody else since', async (t) => {
+  const server = await serveFor(t, { config: required })
+  const admin = { token: server.adminKey }
+  const { id, key } = await server.call<{ id: string; key: string }>('POST', '/keys', { name: 'other', role: 'operator' }, admin)
+  const socket = await server.socket({ name: 'ada', token: key, credits: 10 })
+  await socket.call('auth', { token: server.adminKey })
+  await server.call('DELETE', `/keys/${id}`, undefined, admin)
+  assert.equal((await socket.closed).code, 4401)
+})
+
 test('a client that goes away while a model writes for it is no failure of ours', async (t) => {
   const server = await serveFor(t)
   const messages = [{ role: 'user', content: 'Write a long report about bridges.' }]

@@ -3,7 +3,6 @@
  * every few hundred commits and took 2 of the 7 us that storing a message costs. The thread starts with the first checkpoint that is due.
  * Once everything is copied SQLite begins the log anew: it does not grow, and syncing a file that does not grow takes half the time.
  */
-import { statSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 
 /**
@@ -20,7 +19,7 @@ const passes = 8
  * While commits never pause no pass is the last. Once the log is this long the writer copies the rest itself, in a few milliseconds: at
  * 500 messages a second that pause would be the 99th percentile if it came with every checkpoint.
  */
-const maxLogBytes = 32 * 1024 * 1024
+const maxFrames = 8_000
 const endMs = 2_000
 
 const program = `
@@ -33,17 +32,18 @@ parentPort.on('message', (task) => {
     parentPort.close()
     return
   }
-  let failure
+  let failure, frames = 0
   try {
     const copy = database.prepare('pragma wal_checkpoint(passive)')
     for (let pass = 0; pass < ${passes}; pass++) {
       const { log, checkpointed } = copy.get()
-      if (log === checkpointed) break
+      frames = log === checkpointed ? 0 : log
+      if (frames === 0) break
     }
   } catch (error) {
     failure = String(error)
   }
-  parentPort.postMessage(failure)
+  parentPort.postMessage({ failure, frames })
 })`
 
 export class Checkpointing {
@@ -66,8 +66,13 @@ export class Checkpointing {
     this.#pages += pagesOfCommit + rows * pagesOfRow
     if (this.#running || this.#pages < duePages) return
     this.#pages = 0
-    this.#running = true
-    this.#thread().postMessage('checkpoint')
+    try {
+      this.#thread().postMessage('checkpoint')
+      this.#running = true
+    } catch (error) {
+      // No thread to be had: the next one that is due tries again.
+      this.#report(error)
+    }
   }
 
   async close(): Promise<void> {
@@ -86,18 +91,16 @@ export class Checkpointing {
     const worker = new Worker(program, { eval: true, workerData: this.#path })
     this.#worker = worker
     worker.unref()
-    worker.on('message', (failure: string | undefined) => {
+    worker.on('message', ({ failure, frames }: { failure: string | undefined; frames: number }) => {
       this.#running = false
       // Busy or out of space: the next one tries again, and writers hear of a full disk themselves.
-      if (failure === undefined && logBytes(this.#path) > maxLogBytes) this.#finish()
+      if (failure === undefined && frames > maxFrames) this.#finish()
     })
-    worker.on('error', (error) => {
-      this.#report(error)
+    worker.on('error', this.#report)
+    worker.on('exit', () => {
       this.#worker = undefined
       this.#running = false
     })
     return worker
   }
 }
-
-const logBytes = (path: string): number => statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0

@@ -34,9 +34,7 @@ export function openSqlite(folder: string, report: (error: unknown) => void = ()
   // NORMAL syncs the log before it is copied into the database, and `sync` syncs it before anybody hears of a commit. Without the latter
   // 60 simulated power losses took a third of the acknowledged writes; with it, as with FULL, none.
   writer.exec('pragma synchronous = normal')
-  writer.exec(
-    'pragma foreign_keys = on; pragma busy_timeout = 5000; pragma cache_size = -16000; pragma wal_autocheckpoint = 0',
-  )
+  writer.exec('pragma foreign_keys = on; pragma busy_timeout = 5000; pragma cache_size = -16000; pragma wal_autocheckpoint = 0')
   // A reader of its own: a statement on the writer while a transaction is open would join it and be rolled back with it.
   const reader = inMemory ? undefined : new Connection(path, false)
   reader?.exec('pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -16000')

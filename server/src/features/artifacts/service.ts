@@ -24,6 +24,8 @@ export interface Artifacts {
   handlers: Pick<Handlers, 'artifacts.upload' | 'artifacts.get' | 'artifacts.download' | 'artifacts.list'>
   /** Stores what a raw request body brings. Rejects with `too_large` past the limit of the blob driver. */
   store(context: Context, body: AsyncIterable<Uint8Array> | Uint8Array, meta: ArtifactMeta): Promise<Stored>
+  /** Throws `not_found` for the first of these that the tenant does not have. */
+  mustExist(tenant: number, ids: readonly string[]): Promise<void>
   /** The bytes of an artifact of the caller's tenant, or part of them: `end` is not included. */
   open(
     context: Pick<Context, 'tenant'>,
@@ -73,6 +75,9 @@ export function makeArtifacts({ database, directory, clock, blobs }: ArtifactsPa
 
   return {
     store,
+    async mustExist(tenant, ids) {
+      for (const id of ids) await find(tenant, id)
+    },
     async open({ tenant }, id, range) {
       const row = await find(tenant, id)
       const body = await blobs.open(id, range)

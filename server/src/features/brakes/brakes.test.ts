@@ -350,7 +350,10 @@ test('questions somebody waits on may repeat, and so may what carries artifacts 
     await ada.call('message:send', { to: 'bob', ...fields })
     await bob.call('message:send', { to: 'ada', ...fields })
   }
-  for (let round = 0; round < 10; round++) await turn({ content: 'draft', artifacts: [`art_${round}`], conversation_id: 'work' })
+  for (let round = 0; round < 10; round++) {
+    const { id } = await ada.call<{ id: string }>('artifacts.upload', { content: `draft ${round}` })
+    await turn({ content: 'draft', artifacts: [id], conversation_id: 'work' })
+  }
   await server.call('POST', '/brakes/exemptions', { conversation_id: 'free' })
   for (let round = 0; round < 10; round++) await turn({ content: 'draft', conversation_id: 'free' })
   assert.deepEqual(await trips(server), [])

@@ -151,6 +151,7 @@ export class Acknowledgements {
     const agents = new Map<number, Place[]>()
     for (const place of places) {
       if (!leases.end(place)) continue
+      leases.removeHead(place)
       handover.counters.acknowledged += 1
       const same = agents.get(place.agent)
       if (same) same.push(place)

@@ -58,6 +58,9 @@ export function makeAddressing({ directory, routing }: { directory: Directory; r
     const kind = chosenKind(input)
     const isAsked = input.agent_type !== undefined || input.capabilities !== undefined
     if (isAsked && named.length > 0) refuseField('/agent_type', 'Name agents, or say what they have to be: not both.')
+    if (input.broadcast === true && (named.length > 0 || isAsked))
+      refuseField('/broadcast', 'A broadcast goes to everyone: leave out the recipients, or leave out broadcast.')
+    if ('topic' in input) refuseField('/topic', 'Send to a topic with messages.publish: POST /topics/{topic}/publish.')
     const escalates = input.intent === 'escalate'
     const to =
       input.broadcast === true

@@ -70,7 +70,7 @@ export function makeDeadLetters(parts: DeadLetterParts): DeadLetters {
     },
 
     'messages.redrive': async (context, input) => {
-      const [id = '', agentId = ''] = input.id.split('.')
+      const { id, agentId } = deadId(input.id)
       const agent = inboxOwner(context, agentId)
       const answer = await context.write(async (tx) => {
         const dead = await getDead(tx, context.tenant, agent, messageSeq(id) ?? -1)
@@ -113,7 +113,7 @@ export function makeDeadLetters(parts: DeadLetterParts): DeadLetters {
     },
 
     'messages.purge': async (context, input) => {
-      const [id = '', agentId = ''] = input.id.split('.')
+      const { id, agentId } = deadId(input.id)
       const agent = inboxOwner(context, agentId)
       const answer = await context.write(async (tx) => {
         const dead = await getDead(tx, context.tenant, agent, messageSeq(id) ?? -1)
@@ -142,5 +142,16 @@ function deadCursor(cursor: string | undefined): { seq: number; agent: number } 
     'invalid_request',
     {},
     { fields: [{ pointer: '/cursor', detail: 'Pass the `next` of an earlier page unchanged.' }] },
+  )
+}
+
+/** `<message id>.<agent id>`. */
+function deadId(given: string): { id: string; agentId: string } {
+  const [, id, agentId] = /^(msg_[0-9a-z]+)\.(\S+)$/.exec(given) ?? []
+  if (id !== undefined && agentId !== undefined) return { id, agentId }
+  throw new CadreError(
+    'invalid_request',
+    {},
+    { fields: [{ pointer: '/id', detail: 'Give the id of a dead letter as GET /dead-letters lists it: <message id>.<agent id>.' }] },
   )
 }

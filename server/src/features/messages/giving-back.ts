@@ -92,6 +92,7 @@ export function makeGivingBack(parts: GivingBackParts): GivingBack {
       await parts.bounces(tx, [{ row, status: 'dead', reason: why, attempts: row.attempt }])
       tx.afterCommit(() => {
         leases.end(row)
+        leases.removeHead(row)
         counters.dead += 1
         pump(row.agent)
       })

@@ -12,9 +12,7 @@ const columns = sql.raw('log.seq, log.tenant, log.actor, log.priority, log.recip
 
 /** Position up to which nothing of the agent is in flight without a row. */
 export async function settledOf(reader: Reader, tenant: number, agent: number): Promise<number> {
-  const row = await reader.get<{ settled: number }>(
-    sql`select settled from lanes where tenant = ${tenant} and agent = ${agent}`,
-  )
+  const row = await reader.get<{ settled: number }>(sql`select settled from lanes where tenant = ${tenant} and agent = ${agent}`)
   return row?.settled ?? 0
 }
 
@@ -44,10 +42,7 @@ export async function openLane(tx: Tx, tenant: number, agent: number, settled: n
     on conflict (tenant, agent) do update set settled = excluded.settled where excluded.settled > lanes.settled`)
 }
 
-export async function moveSettled(
-  tx: Tx,
-  moves: readonly { tenant: number; agent: number; settled: number }[],
-): Promise<void> {
+export async function moveSettled(tx: Tx, moves: readonly { tenant: number; agent: number; settled: number }[]): Promise<void> {
   await tx.runMany(
     'update lanes set settled = ? where tenant = ? and agent = ?',
     moves.map(({ tenant, agent, settled }) => [settled, tenant, agent]),

@@ -128,7 +128,13 @@ export function makeLane({ leases, values, directory, log, system }: LaneParts):
         const entries = found.flatMap(({ agent, message }) => {
           if (message.tenant !== tenant) return []
           const { publicId: agent_id, name } = directory.byId(agent)
-          const data = { message_id: messageId(message.seq), agent_id, agent: name, attempt: 2, reason: 'the server was started anew' }
+          const data = {
+            message_id: messageId(message.seq),
+            agent_id,
+            agent: name,
+            attempt: 2,
+            reason: 'the server was started anew',
+          }
           return [{ type: 'message.redelivered', subject: data.message_id, data }]
         })
         await log.append(tx, system(tenant), null, entries)
@@ -187,7 +193,9 @@ export function makeLane({ leases, values, directory, log, system }: LaneParts):
     has: async (reader, place) => {
       const lease = leases.get(place)
       return (
-        lease?.lane === true && lease.attempt === place.attempt && place.seq > (await settledOf(reader, place.tenant, place.agent))
+        lease?.lane === true &&
+        lease.attempt === place.attempt &&
+        place.seq > (await settledOf(reader, place.tenant, place.agent))
       )
     },
   }

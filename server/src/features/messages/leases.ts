@@ -122,7 +122,6 @@ export class Leases {
     if (lease?.attempt !== place.attempt) return false
     remove(this.#running, lease)
     if (lease.lane) this.leaveLane(lease)
-    if (this.#heads.size > 0) this.#heads.delete(leaseKey(place))
     count(this.#leased, place.agent, -1)
     this.#ended(lease)
     return true
@@ -133,8 +132,12 @@ export class Leases {
     this.#heads.add(leaseKey(place))
   }
 
+  /**
+   * It left the inbox for good. Not when an attempt ends: the second of the conversation may have come after what is told of here was
+   * committed, and the next attempt may have been leased before it.
+   */
   removeHead(place: Entry): void {
-    this.#heads.delete(leaseKey(place))
+    if (this.#heads.size > 0) this.#heads.delete(leaseKey(place))
   }
 
   isHead(place: Entry): boolean {

@@ -21,7 +21,8 @@ test('the context of a message and the task it delegates are as bounded as its c
 test('an agent has a thousand subscriptions at most, and may go on with what it has', async (t) => {
   const server = await serveFor(t)
   const ada = await server.plain('ada')
-  const subscribe = (topic: string, group?: string) => ada.call('topic:subscribe', { topic, ...(group !== undefined && { group }) })
+  const subscribe = (topic: string, group?: string) =>
+    ada.call('topic:subscribe', { topic, ...(group !== undefined && { group }) })
   await Promise.all(Array.from({ length: 1_000 }, (_, number) => subscribe(`*.${number}`)))
   await assert.rejects(subscribe('one.more'), refusedAs('conflict'))
   await subscribe('*.7', 'team')

@@ -1,8 +1,9 @@
-/** A message in flight without a row is ahead of what follows it in its conversation, whatever happens to either. */
+/** Order in a conversation named by its first message: what follows waits for that, and goes on, however it is stored and whatever happens to it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Context, WriteTx } from '../../core/context.ts'
+import type { WriteTx } from '../../core/context.ts'
 import { sql } from '../../drivers/database/sql.ts'
+import { decodeReceipt } from './envelope.ts'
 import { openHouse } from './house.suite.ts'
 
 test('what waits behind a message that a killed server had in flight goes on when that is acknowledged', async (t) => {
@@ -67,11 +68,31 @@ test('what expired behind a message in flight waits behind it again when it is s
   await house.quiet()
   const write = <T>(work: (tx: WriteTx) => Promise<T>) =>
     house.database.transaction(async (tx) => ({ ...(await work(Object.assign(tx, { emit: () => {} }))), receipt: null }))
-  const operator = house.context(house.ada, { caller: { ...house.ada, role: 'operator' }, write: write as Context['write'] })
+  const operator = house.context(house.ada, { caller: { ...house.ada, role: 'operator' }, write })
   await house.messages.handlers['messages.redrive'](operator, { id: `${second.id}.${house.bob.publicId}` })
   await house.quiet()
   assert.deepEqual(
     session.got.map(({ data }) => data.content),
     ['first'],
+  )
+})
+
+test('what joins a conversation in the commit in which its first message comes back and is taken again goes on after it', async (t) => {
+  const house = await openHouse(t)
+  const first = await house.send('first')
+  const receive = () => house.deliveries.receive(1, house.bob.id, 10, 30_000, 0, new AbortController().signal)
+  const place = (receipt: string) => decodeReceipt(receipt, 1, 'e')
+  const [taken] = await receive()
+  const [, [again]] = await Promise.all([
+    house.deliveries.reject(place(taken?.receipt ?? ''), 'not now', 0, false),
+    receive(),
+    house.send('second', { conversation_id: first.id }),
+  ])
+  assert.deepEqual([again?.content, again?.attempt], ['first', 2])
+  assert.deepEqual(await receive(), [])
+  await house.deliveries.acknowledge([place(again?.receipt ?? '')])
+  assert.deepEqual(
+    (await receive()).map(({ content }) => content),
+    ['second'],
   )
 })

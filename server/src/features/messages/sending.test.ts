@@ -315,6 +315,7 @@ test('the same key and body is the original answer; another body is refused; eac
   const bob = await server.leased('bob')
   const ada = await server.plain('ada')
   const body = { to: 'bob', content: { a: 1, b: [2] }, type: 'x', metadata: { m: 1 } }
+  const artifact = await ada.call<{ id: string }>('artifacts.upload', { content: 'figures' })
   const first = await server.request<Sent>('POST', '/messages', body, { key: '"k-1"' })
   assert.deepEqual([first.status, first.body.receipt.duplicate], [201, false])
   const again = await server.request<Sent>('POST', '/api/messages', { ...body, content: { b: [2], a: 1 } }, { key: 'k-1' })
@@ -330,7 +331,7 @@ test('the same key and body is the original answer; another body is refused; eac
     { metadata: { m: 2 } },
     { conversation_id: 'c' },
     { ttl: 5 },
-    { artifacts: ['a'] },
+    { artifacts: [artifact.id] },
     { kind: 'system' },
   ]
   for (const other of others) {
@@ -411,4 +412,30 @@ test('an agent sees the messages it sent or received and no others; an operator 
   await assert.rejects(server.call('GET', `/messages/${direct.id}`, undefined, as('eve')), refused(404, 'not_found'))
   await assert.rejects(server.call('GET', '/messages/msg_zzzzzzzzzzz'), refused(404, 'not_found'))
   assert.equal((await server.call<{ items: Message[] }>('GET', '/messages')).items.length, 2)
+})
+
+test('what cannot be meant is refused with a sentence, and nothing is stored', async (t) => {
+  const server = await serveFor(t)
+  await server.plain('bob')
+  const before = (await server.call<{ items: unknown[] }>('GET', '/messages')).items.length
+  const refusals: [object, RegExp][] = [
+    [{ to: 'bob', broadcast: true, content: 1 }, /leave out broadcast/],
+    [{ topic: 'news.x', content: 1 }, /messages\.publish/],
+    [{ to: 'bob' }, /required/],
+    [{ to: 'bob', content: 1, priority: 'urgent' }, /critical, high, normal, low/],
+  ]
+  for (const [body, says] of refusals) {
+    const { status, text } = await server.request('POST', '/messages', body)
+    assert.equal(status, 422, text)
+    assert.match(text, says)
+  }
+  const missing = await server.request('POST', '/messages', { to: 'bob', content: 1, artifacts: ['art_none'] })
+  assert.equal(missing.status, 404, missing.text)
+  for (const topic of ['t2.*', 'a..b']) {
+    const { status } = await server.request('POST', `/topics/${encodeURIComponent(topic)}/publish`, { content: 1 })
+    assert.equal(status, 422)
+  }
+  const redriven = await server.request('POST', '/dead-letters/nope/redrive', {})
+  assert.match(redriven.text, /message id/)
+  assert.equal((await server.call<{ items: unknown[] }>('GET', '/messages')).items.length, before)
 })

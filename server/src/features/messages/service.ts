@@ -51,6 +51,8 @@ export interface MessagesParts {
   delegate: Delegate
   /** Ends an agent that is told to stop. */
   ending: Ending
+  /** Throws for artifacts that are not there. */
+  artifactsExist?: ((tenant: number, ids: readonly string[]) => Promise<void>) | undefined
   checkLease: (tx: Tx, write: { task: string; lease: string | undefined; caller: Caller; strict: boolean }) => Promise<void>
   /** Stops messages that go round in circles. */
   guard?: Brakes['guard']

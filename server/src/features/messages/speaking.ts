@@ -31,6 +31,7 @@ export interface SpeakingParts {
   intents: ReturnType<typeof makeIntents>
   store: (message: Outgoing) => Promise<Stored>
   deadlineOf: DeadlineOf
+  artifactsExist?: ((tenant: number, ids: readonly string[]) => Promise<void>) | undefined
   /** The reply is about to be handed to the caller as its answer. */
   answered: (reply: MessageRow, context: Context) => void
 }
@@ -85,9 +86,10 @@ export function makeSpeaking(parts: SpeakingParts): Speaking {
     }
   }
 
-  /** What a message answers its sender must be able to see. */
-  async function checkAnswered(context: Context, input: Envelope): Promise<void> {
+  /** What it answers and what it brings must be there, and the sender must be able to see it. */
+  async function checkNamed(context: Context, input: Envelope): Promise<void> {
     if (input.reply_to !== undefined) await visible(context, input.reply_to)
+    if (input.artifacts !== undefined) await parts.artifactsExist?.(context.tenant, input.artifacts)
   }
 
   async function send(message: Outgoing, answer: Envelope['return']): Promise<OutputOf<'messages.send'>> {
@@ -132,13 +134,13 @@ export function makeSpeaking(parts: SpeakingParts): Speaking {
 
   return {
     'messages.send': async (context, input) => {
-      if (input.reply_to !== undefined) await visible(context, input.reply_to)
+      if (input.reply_to !== undefined || input.artifacts !== undefined) await checkNamed(context, input)
       const to = addressee(context, input)
       return send(outgoing(context, input, to, { kind: to.kind }), input.return)
     },
 
     'messages.ask': async (context, input) => {
-      await checkAnswered(context, input)
+      await checkNamed(context, input)
       const to = asked(context, input)
       const deadline = await parts.deadlineOf(context, input)
       const { row, duplicate } = await store(outgoing(context, input, to, { kind: 'request', meta: { deadline } }))
@@ -154,6 +156,7 @@ export function makeSpeaking(parts: SpeakingParts): Speaking {
       if (input.intent === 'delegate' || input.intent === 'escalate')
         refuseField('/intent', `A reply goes to who asked; ${input.intent} with a message of its own.`)
       const request = await visible(context, input.reply_to)
+      if (input.artifacts !== undefined) await parts.artifactsExist?.(context.tenant, input.artifacts)
       const deadline = metaOf(request).deadline
       const route = toldApart('reply', chosenKind(input) ?? 'response')
       const to: Destination = { recipients: [request.actor], kind: 'event', ...(route && { route }) }
@@ -171,7 +174,7 @@ export function makeSpeaking(parts: SpeakingParts): Speaking {
     },
 
     'messages.publish': async (context, input) => {
-      await checkAnswered(context, input)
+      await checkNamed(context, input)
       const to = routing.topic(context, input.topic)
       const reached = input.intent === 'escalate' ? routing.escalated(context, to) : to
       return send(outgoing(context, input, reached, { kind: 'event' }), input.return)

@@ -60,7 +60,10 @@ test('a leased session names a task it holds, or held, only with the current lea
   await ada.call('message:send', { ...about, type: 'task.note' })
   const former = await claim(ada)
   for (const type of ['message:send', 'message:ask', 'topic:publish'])
-    await assert.rejects(ada.call(type, { ...about, topic: 'any', timeout_ms: 1 }), refused(409, 'lease_required'))
+    await assert.rejects(
+      ada.call(type, { ...about, timeout_ms: 1, ...(type === 'topic:publish' && { topic: 'any' }) }),
+      refused(409, 'lease_required'),
+    )
   await ada.call('message:send', { ...about, lease: former })
   await clock.advance(40_000)
   const current = await claim(bob)

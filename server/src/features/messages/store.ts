@@ -367,12 +367,26 @@ export async function listMessages(database: Database, filter: MessageFilter, li
       : sql`seq in (select seq from message_intents where tenant = ${filter.tenant} and intent = ${filter.intent})`,
     filter.since === undefined ? undefined : sql`at >= ${filter.since}`,
     filter.until === undefined ? undefined : sql`at <= ${filter.until}`,
-    filter.before === undefined ? undefined : sql`seq < ${filter.before}`,
   ]
-  return database.all<MessageRow>(
-    sql`select ${messageColumns} from log ${sql.where(conditions)} order by seq desc limit ${limit}`,
-  )
+  // In stretches, newest first: a filter that little passes would walk the whole log in one statement, 40 ms for 300,000 entries.
+  const newest = await database.get<{ seq: number | null }>(sql`select max(seq) as seq from log`)
+  const found: MessageRow[] = []
+  let below = Math.min(filter.before ?? Number.MAX_SAFE_INTEGER, (newest?.seq ?? 0) + 1)
+  while (found.length < limit && below > 1) {
+    const from = Math.max(1, below - stretch)
+    const within = [...conditions, sql`seq >= ${from}`, sql`seq < ${below}`]
+    found.push(
+      ...(await database.all<MessageRow>(
+        sql`select ${messageColumns} from log ${sql.where(within)} order by seq desc limit ${limit - found.length}`,
+      )),
+    )
+    below = from
+    await new Promise((resume) => setImmediate(resume))
+  }
+  return found
 }
+
+const stretch = 20_000
 
 /** Counts the starts of servers on this store; answers the number of this one. */
 export async function countStart(tx: Tx): Promise<number> {

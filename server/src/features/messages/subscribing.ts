@@ -6,7 +6,13 @@ import type { Handlers } from '../../core/invoke.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
 import type { Database } from '../../drivers/database/port.ts'
 import type { Ownership } from './ownership.ts'
-import { type SubscriptionRow, countSubscriptions, listSubscriptions, putSubscription, removeSubscription } from './subscription-store.ts'
+import {
+  type SubscriptionRow,
+  countSubscriptions,
+  listSubscriptions,
+  putSubscription,
+  removeSubscription,
+} from './subscription-store.ts'
 import type { Subscriptions } from './topics.ts'
 
 /** Of one agent: each pattern with wildcards is tried for every message to a topic. */
