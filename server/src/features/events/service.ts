@@ -21,8 +21,7 @@ export interface Events {
   close(): Promise<void>
 }
 
-export type { Filter, LogReader } from './reading.ts'
-export type { Watch } from './watch.ts'
+export type { LogReader } from './reading.ts'
 
 const watchName = 'events'
 

@@ -208,7 +208,7 @@ export function makeRouting(parts: RoutingParts): Routing {
 }
 
 /** `of type analyst with sql, charts`. */
-export function described({ agent_type, capabilities }: Wanted): string {
+function described({ agent_type, capabilities }: Wanted): string {
   return [
     ...(agent_type === undefined ? [] : [`of type ${agent_type}`]),
     ...(capabilities === undefined ? [] : [`with ${capabilities.join(', ')}`]),

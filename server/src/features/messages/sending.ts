@@ -17,7 +17,6 @@ import { leaseMs } from './leases.ts'
 import type { Requests } from './requests.ts'
 import { sameAddress } from './routes.ts'
 import {
-  type InboxRow,
   type MessageRow,
   appendMessages,
   findByKeys,
