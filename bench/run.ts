@@ -4,11 +4,12 @@ import { tellProfiles } from './lib/profile.ts'
 import { toTable } from './lib/report.ts'
 import type { Scenario } from './lib/scenario.ts'
 import { Scope } from './lib/scope.ts'
+import { drain } from './scenarios/drain.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { messages } from './scenarios/messages.ts'
 import { tasks } from './scenarios/tasks.ts'
 
-const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks, fanout }
+const scenarios: Readonly<Record<string, Scenario>> = { messages, tasks, drain, fanout }
 const startedAt = performance.now()
 const startedOn = Date.now()
 const tell = (line: string) =>

@@ -22,10 +22,12 @@ const assigned = '{"type":"task:assigned"'
 let folder: string | undefined
 process.once('exit', () => folder !== undefined && rmSync(folder, { recursive: true, force: true }))
 
-async function start(): Promise<RunningServer> {
-  folder = mkdtempSync(join(tmpdir(), 'cadre-bench-inprocess-'))
-  const config = readConfig({ CADRE_DATA: folder, CADRE_PORT: '0', CADRE_HOST: '127.0.0.1', LOG_LEVEL: 'warn' })
-  return startServer({ config, workerCommand: [process.execPath, '-e', ''], assets: folder })
+/** `given`: a folder whose store is taken up and stays. */
+async function start(given: string): Promise<RunningServer> {
+  if (given === '') folder = mkdtempSync(join(tmpdir(), 'cadre-bench-inprocess-'))
+  const data = folder ?? given
+  const config = readConfig({ CADRE_DATA: data, CADRE_PORT: '0', CADRE_HOST: '127.0.0.1', LOG_LEVEL: 'warn' })
+  return startServer({ config, workerCommand: [process.execPath, '-e', ''], assets: data })
 }
 
 const waiting = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>()
@@ -46,8 +48,7 @@ async function work(server: RunningServer): Promise<Agent> {
     waiting.delete(name)
   }
   const agent = await server.embed({ name: 'bench-worker', capabilities: [capability], concurrency, credits: 1 }, (frames) => {
-    for (const text of frames)
-      if (text.startsWith(assigned)) void finish((JSON.parse(text) as { data: Assignment }).data)
+    for (const text of frames) if (text.startsWith(assigned)) void finish((JSON.parse(text) as { data: Assignment }).data)
   })
   return agent
 }
@@ -55,15 +56,16 @@ async function work(server: RunningServer): Promise<Agent> {
 let starting: Promise<RunningServer> | undefined
 let submitting: Promise<Agent> | undefined
 let working: Promise<Agent> | undefined
-const running = () => (starting ??= start())
+/** `url`: empty, or the folder of a store that is to be taken up. */
+const running = (url: string) => (starting ??= start(url))
 
 const fields = (name: string) => ({ type: 'noop', title: name, capabilities: [capability], input: { name } })
 
 export const driver: TaskDriver = {
   openWorker: undefined,
-  async openSubmitter(_settings, ran) {
+  async openSubmitter({ url }, ran) {
     report = ran
-    const server = await running()
+    const server = await running(url)
     const submitter = await (submitting ??= server.embed({ name: 'bench-submitter', credits: 1 }, () => {}))
     const worker = () => (working ??= work(server))
     const lastOf = async (name: string, tasks: readonly { key: string; depends_on: string[] }[]) => {
@@ -106,7 +108,7 @@ export const driver: TaskDriver = {
       close: async () => {},
     }
   },
-  durability: async () => storeDurability(`http://127.0.0.1:${(await running()).port}`),
+  durability: async (url) => storeDurability(`http://127.0.0.1:${(await running(url)).port}`),
   async end() {
     await (await starting)?.close()
   },

@@ -12,7 +12,7 @@ export interface Settings {
   profile: string | undefined
 }
 
-export const usage = `usage: npm run bench -- <messages|tasks|fanout> [--rounds N] [--json] [--quick] [--only regex] [--at regex]
+export const usage = `usage: npm run bench -- <messages|tasks|drain|fanout> [--rounds N] [--json] [--quick] [--only regex] [--at regex]
                         [--profile folder]
 
   --rounds N        measure everything N times, interleaved (5)

@@ -58,7 +58,8 @@ export function taskSubject(scope: Scope, { name, ours, server, driver, remote, 
       const serverBefore = cpuOf(serverPids)
       const { shape, size } = cell
       const label = `${name} ${cell.key}`
-      const load = () => submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, shape === 'bulk' ? 120_000 : 25_000)
+      const load = () =>
+        submitter.call<TaskOutcome>('load', { run, shape, inFlight, ms, size }, shape === 'bulk' ? 120_000 : 25_000)
       const outcome = server ? await recorded(server, label, load) : await profiled(label, load)
       const cpu = cpuOf(pids) - before
       const serverCpu = cpuOf(serverPids) - serverBefore

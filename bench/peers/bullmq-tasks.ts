@@ -2,6 +2,7 @@
 import { FlowProducer, Queue, QueueEvents, Worker } from 'bullmq'
 import type { FlowJob, JobsOptions } from 'bullmq'
 import type { TaskDriver } from '../lib/drivers.ts'
+import { sleep } from '../lib/now.ts'
 import { redisDurability } from './redis-state.ts'
 
 interface Data {
@@ -14,8 +15,6 @@ const limitMs = 60_000
 const bulkSize = 1_000
 // Waiting for a job reads its record, so it must still be there for a while after it has ended.
 const single: JobsOptions = { removeOnComplete: { count: 10_000 }, removeOnFail: { count: 10_000 } }
-
-let working: Worker<Data> | undefined
 
 export const driver: TaskDriver = {
   async openWorker({ url, run }, ran) {
@@ -68,6 +67,28 @@ export const driver: TaskDriver = {
             Array.from({ length: width }, (_, index) => job(`${name}/${index}`)),
           ),
         ),
+      // The worker runs already, so the queue stands still until all is in it.
+      bulk: {
+        async enqueue(name, count) {
+          await queue.pause()
+          for (let from = 0; from < count; from += bulkSize) {
+            const jobs = Array.from({ length: Math.min(bulkSize, count - from) }, (_, index) => ({
+              name: 't',
+              data: { name: `${name}/${from + index}` },
+              opts: { removeOnComplete: true },
+            }))
+            await queue.addBulk(jobs)
+          }
+        },
+        async drain() {
+          await queue.resume()
+          for (let left = 1; left > 0; ) {
+            const { waiting = 0, active = 0, paused = 0 } = await queue.getJobCounts('waiting', 'active', 'paused')
+            left = waiting + active + paused
+            if (left > 0) await sleep(5)
+          }
+        },
+      },
       async close() {
         await events.close()
         await flows.close()

@@ -11,6 +11,8 @@ interface Payload {
 }
 
 const task = 'noop'
+const bulkTask = 'bulk'
+const bulkSize = 5_000
 const silent = new Logger(() => () => {})
 
 export const driver: TaskDriver = {
@@ -50,6 +52,38 @@ export const driver: TaskDriver = {
       task: (name) => finish(name, 0),
       chain: (name, length) => finish(name, length - 1),
       fan: undefined,
+      // A runner of its own with the local queue and batched completions that its manual recommends for throughput.
+      bulk: {
+        async enqueue(name, count) {
+          for (let from = 0; from < count; from += bulkSize) {
+            const job = (index: number) => ({ identifier: bulkTask, payload: { name: `${name}/${from + index}` } })
+            await utils.addJobs(Array.from({ length: Math.min(bulkSize, count - from) }, (_, index) => job(index)))
+          }
+        },
+        async drain(_name, count) {
+          let done = 0
+          let finished = () => {}
+          const all = new Promise<void>((resolve) => (finished = resolve))
+          const bulkRunner = await startRunner({
+            pgPool: pool,
+            noHandleSignals: true,
+            logger: silent,
+            preset: {
+              worker: { concurrentJobs: 24, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 },
+            },
+            taskList: {
+              [bulkTask]: (given) => {
+                ran((given as { name: string }).name)
+                done += 1
+                if (done === count) finished()
+              },
+            },
+          })
+          await all
+          // Its end is that of the last completion.
+          await bulkRunner.stop()
+        },
+      },
       async close() {
         await runner.stop()
         await utils.release()

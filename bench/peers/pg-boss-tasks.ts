@@ -11,6 +11,8 @@ interface Data {
 }
 
 const queueOf = (run: number) => `tasks-${run}`
+const bulkOf = (run: number) => `bulk-${run}`
+const bulkSize = 1_000
 let boss: PgBoss | undefined
 
 export const driver: TaskDriver = {
@@ -43,6 +45,28 @@ export const driver: TaskDriver = {
         for (let step = 0; step < length; step++) await finish(`${name}/${step}`)
       },
       fan: undefined,
+      bulk: {
+        async enqueue(name, count) {
+          await own.createQueue(bulkOf(run))
+          for (let from = 0; from < count; from += bulkSize) {
+            const data = (index: number) => ({ data: { name: `${name}/${from + index}` } })
+            const jobs = Array.from({ length: Math.min(bulkSize, count - from) }, (_, index) => data(index))
+            await own.insert(bulkOf(run), jobs)
+          }
+        },
+        async drain(_name, count) {
+          for (let done = 0; done < count; ) {
+            const jobs = await own.fetch<Data>(bulkOf(run), { batchSize: bulkSize })
+            for (const { data } of jobs) ran(data.name)
+            await own.complete(
+              bulkOf(run),
+              jobs.map((job) => job.id),
+            )
+            done += jobs.length
+          }
+          await own.deleteQueue(bulkOf(run))
+        },
+      },
       async close() {
         await draining.close()
         await own.deleteQueue(queue)

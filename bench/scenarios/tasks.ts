@@ -96,7 +96,8 @@ async function run(scope: Scope, { rounds, quick, only, at, profile }: Settings,
   const before = processorTimes()
   const absent = new Map<string, string>()
   const subjects: TaskSubject[] = []
-  const cells = [...singles, chain, fan, quick ? bulkOf(500) : bulk].filter((cell) => at === undefined || at.test(cell.key))
+  const bulkCell = quick ? bulkOf(500) : bulk
+  const cells = [...singles, chain, fan, bulkCell].filter((cell) => at === undefined || at.test(cell.key))
   const chosen = entrants.filter((entrant) => only === undefined || only.test(entrant.name))
   const missing = chosen.some((entrant) => !ourRows.has(entrant.name)) ? await installPeers(tell) : undefined
   const starters = { cadre: (of: Scope) => startCadre(of, { profile }), redis: startRedis, postgres: startPostgres }
@@ -107,7 +108,14 @@ async function run(scope: Scope, { rounds, quick, only, at, profile }: Settings,
       if (missing !== undefined && !ourRows.has(name)) throw new Absent(missing)
       const starting = server && (servers.get(server) ?? starters[server](scope))
       if (server && starting) servers.set(server, starting)
-      const system = { name, ours: name === ours, server: await starting, driver: new URL(driver, import.meta.url), remote, shapes }
+      const system = {
+        name,
+        ours: name === ours,
+        server: await starting,
+        driver: new URL(driver, import.meta.url),
+        remote,
+        shapes,
+      }
       subjects.push(taskSubject(scope, { ...system, ...(ourRows.has(name) && { profile }) }))
     } catch (error) {
       if (!(error instanceof Absent)) throw error
@@ -128,9 +136,10 @@ async function run(scope: Scope, { rounds, quick, only, at, profile }: Settings,
     chosen.find((entrant) => entrant.name === name)?.shapes.includes(cell.shape) ?? false
   const rows = toRows(series, cells, names, suits)
   const peers = others.filter((name) => !ourRows.has(name))
+  const asked = comparisons.map((each) => (each.cell === bulk ? { ...each, cell: bulkCell } : each))
   const ratios = [
-    ...toRatios(series, comparisons, { ...names, others: peers }),
-    ...toRatios(series, comparisons, { ...names, ours: remoteWorker, others: peers }),
+    ...toRatios(series, asked, { ...names, others: peers }),
+    ...toRatios(series, asked, { ...names, ours: remoteWorker, others: peers }),
   ]
   const report = {
     scenario: 'tasks',

@@ -30,12 +30,9 @@ export const placementFields = {
     .max(256)
     .optional()
     .meta({ description: 'Tasks with the same key go to the same agent; implies the strategy `sticky`.' }),
-  backoff_factor: z
-    .number()
-    .min(1)
-    .max(10)
-    .optional()
-    .meta({ description: 'By how much the wait of 1 s grows from one retry to the next; 2 unless given. No wait is over an hour.' }),
+  backoff_factor: z.number().min(1).max(10).optional().meta({
+    description: 'By how much the wait of 1 s grows from one retry to the next; 2 unless given. No wait is over an hour.',
+  }),
   fallback: fallbacks.optional().meta({
     description:
       'Tried in order, one attempt each, when the retries are used up or the error allows none. Those that are away are passed over. Without it, what the failing agent declares.',
@@ -54,10 +51,15 @@ export const decision = z.object({
         score: z.number().meta({ description: 'What the strategy gave it; comparable within one decision only.' }),
         skill: z.number().meta({ description: '0 to 1: how closely its skills fit what the task asks for.' }),
         load: z.number().meta({ description: '0 to 1: the share of its room that was taken.' }),
-        health: z.number().meta({ description: '0 to 1: 1 when connected, 0.8 when polling; times its measured success where known.' }),
+        health: z
+          .number()
+          .meta({ description: '0 to 1: 1 when connected, 0.8 when polling; times its measured success where known.' }),
       }),
     )
-    .meta({ description: 'The highest scores, at most 20 (8 by the strategy least_busy), the chosen one always among them.' }),
+    .meta({
+      description:
+        'The highest scores, at most 20 (8 by the strategy least_busy, 3 while many tasks wait), the chosen one always among them.',
+    }),
 })
 export type Decision = z.infer<typeof decision>
 

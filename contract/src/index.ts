@@ -7,12 +7,16 @@ import { brakeEvents, brakeOperations } from './brakes.ts'
 import { connectionOperations } from './connections.ts'
 import type { EventSpec, Operation } from './define.ts'
 import { consumerEvents, consumerOperations, eventOperations } from './events.ts'
+import { inputEvents, inputOperations } from './input.ts'
+import { journalEvents, journalOperations } from './journal.ts'
 import { knowledgeEvents, knowledgeOperations } from './knowledge.ts'
 import { memoryEvents, memoryOperations } from './memory.ts'
 import { messageEvents, messageOperations } from './messages.ts'
 import { modelEvents, modelOperations } from './models.ts'
 import { receiptEvents, receiptOperations } from './receipts.ts'
 import { routingEvents, routingOperations } from './routing.ts'
+import { runEvents, runOperations } from './runs.ts'
+import { scheduleEvents, scheduleOperations } from './schedules.ts'
 import { systemEvents, systemOperations } from './system.ts'
 import { taskEvents, taskOperations } from './tasks.ts'
 import { toolEvents, toolOperations } from './tools.ts'
@@ -28,6 +32,8 @@ export * from './errors.ts'
 export * from './event-topics.ts'
 export * from './events.ts'
 export * from './frames.ts'
+export * from './input.ts'
+export * from './journal.ts'
 export * from './knowledge.ts'
 export * from './memory.ts'
 export * from './messages.ts'
@@ -35,6 +41,8 @@ export * from './models.ts'
 export * from './pushes.ts'
 export * from './receipts.ts'
 export * from './routing.ts'
+export * from './runs.ts'
+export * from './schedules.ts'
 export * from './system.ts'
 export * from './tasks.ts'
 export * from './tools.ts'
@@ -49,7 +57,11 @@ const groups = {
   ...prefixed(brakeOperations),
   ...prefixed(trafficOperations),
   ...prefixed(taskOperations),
+  ...prefixed(runOperations),
+  ...prefixed(scheduleOperations),
   ...prefixed(assignmentOperations),
+  ...prefixed(journalOperations),
+  ...prefixed(inputOperations),
   ...prefixed(memoryOperations),
   ...prefixed(knowledgeOperations),
   ...prefixed(toolOperations),
@@ -79,7 +91,26 @@ export type OutputOf<N extends OperationName> = z.output<Operations[N]['output']
 
 /** Every event by name. */
 export const events: Readonly<Record<string, EventSpec>> = Object.fromEntries(
-  [agentEvents, brakeEvents, messageEvents, receiptEvents, routingEvents, taskEvents, assignmentEvents, memoryEvents, knowledgeEvents, toolEvents, artifactEvents, modelEvents, consumerEvents, systemEvents]
+  [
+    agentEvents,
+    brakeEvents,
+    messageEvents,
+    receiptEvents,
+    routingEvents,
+    taskEvents,
+    runEvents,
+    scheduleEvents,
+    assignmentEvents,
+    journalEvents,
+    inputEvents,
+    memoryEvents,
+    knowledgeEvents,
+    toolEvents,
+    artifactEvents,
+    modelEvents,
+    consumerEvents,
+    systemEvents,
+  ]
     .flatMap((group) => Object.values(group) as EventSpec[])
     .map((entry) => [entry.name, entry]),
 )

@@ -1,6 +1,7 @@
 /** What a task asks of people, or of the agent that gave it away, before it can go on: answers, approvals, what came of a step. */
 import { z } from 'zod'
 import { event, operation } from './define.ts'
+import { taskEvent } from './tasks.ts'
 import { cursor, id, json, limit, metadata, page, receipt, time } from './values.ts'
 
 const kind = z.enum(['input', 'approval', 'outcome']).meta({
@@ -134,16 +135,16 @@ const told = z.object({
 })
 
 export const inputEvents = {
-  required: event({
-    name: 'task.input_required',
+  required: taskEvent('task.input_required', 'A task waits for an answer; its lease is released', 'task:updated'),
+  requested: event({
+    name: 'input.requested',
     schema_version: 1,
-    summary: 'A task waits for an answer',
+    summary: 'A task asked for an answer or an approval',
     topic: 'agent.tasks',
-    frame: 'task:updated',
     data: told,
   }),
   provided: event({
-    name: 'task.input_provided',
+    name: 'input.provided',
     schema_version: 1,
     summary: 'What a task waited for was answered; it goes on',
     topic: 'agent.tasks',

@@ -14,7 +14,7 @@ const aliases = { id: 'task_id' }
 
 export const step = z.object({
   name,
-  state: stepState.meta({ description: '`void`: a person said that it did not happen; it may begin again.' }),
+  state: stepState.meta({ description: '`void`: it did not happen, and may begin again.' }),
   effect,
   input_hash: z.string().nullable(),
   attempt: z.number().int().meta({ description: 'The attempt of the task that began it last.' }),
@@ -62,15 +62,16 @@ export const journalOperations = {
     name: 'steps.finish',
     kind: 'command',
     summary: 'Record the result of a step',
-    description: 'Kept for every later attempt of the task. Over 64 KiB it is stored as an artifact; 1 MiB at most.',
+    description:
+      'Kept for every later attempt of the task. Over 64 KiB it is stored as an artifact; 1 MiB at most. With `void` there is none: the step did not happen, and may begin again.',
     permission: 'tasks:write',
     routes: [{ method: 'POST', path: '/tasks/{task_id}/steps/finish' }],
     idempotent: true,
     destructive: false,
     refs: { task_id: 'task' },
     aliases,
-    input: z.object({ task_id: id, lease, name, result: json.optional() }),
-    output: z.object({ state: z.literal('done'), already: z.boolean().optional(), receipt: receipt.nullable() }),
+    input: z.object({ task_id: id, lease, name, result: json.optional(), void: z.boolean().optional() }),
+    output: z.object({ state: z.enum(['done', 'void']), already: z.boolean().optional(), receipt: receipt.nullable() }),
   }),
   list: operation({
     name: 'steps.list',
@@ -100,6 +101,13 @@ export const journalEvents = {
     summary: 'A step of a task began',
     topic: 'agent.tasks',
     data: told.extend({ again: z.boolean().meta({ description: 'It began before and never reported back.' }) }),
+  }),
+  voided: event({
+    name: 'step.voided',
+    schema_version: 1,
+    summary: 'A step that began did not happen; it may begin again',
+    topic: 'agent.tasks',
+    data: told,
   }),
   finished: event({
     name: 'step.finished',

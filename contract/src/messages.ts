@@ -24,7 +24,10 @@ export const topicName = z
   .string()
   .min(1)
   .max(256)
-  .regex(/^[\w:/-]+(\.[\w:/-]+)*$/, 'Words of letters, digits and _ : / -, with single dots between them; * and # are for subscriptions.')
+  .regex(
+    /^[\w:/-]+(\.[\w:/-]+)*$/,
+    'Words of letters, digits and _ : / -, with single dots between them; * and # are for subscriptions.',
+  )
   .meta({ description: 'Dotted topic.' })
 export const topicPattern = z
   .string()

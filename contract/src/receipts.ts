@@ -165,7 +165,10 @@ export const receiptOperations = {
     destructive: true,
     input: retention
       .partial()
-      .refine((given) => given.messages_days !== undefined || given.messages_max !== undefined, 'Give messages_days or messages_max.'),
+      .refine(
+        (given) => given.messages_days !== undefined || given.messages_max !== undefined,
+        'Give messages_days or messages_max.',
+      ),
     output: retention.extend({ receipt: receipt.nullable() }),
   }),
 } as const

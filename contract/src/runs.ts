@@ -1,7 +1,7 @@
 /** Runs: tasks that were submitted together, followed, paused and ended as one. */
 import { z } from 'zod'
 import { event, operation } from './define.ts'
-import { failurePolicy, task, taskState } from './tasks.ts'
+import { failurePolicy, task } from './tasks.ts'
 import { cursor, id, json, limit, page, receipt, time } from './values.ts'
 
 export const runState = z.enum(['running', 'paused', 'completed', 'failed', 'cancelled'])
@@ -46,7 +46,9 @@ const node = task
     started_at: true,
     completed_at: true,
   })
-  .extend({ merged_result: json.meta({ description: 'Results of its completed children, by key or id; null without children.' }) })
+  .extend({
+    merged_result: json.meta({ description: 'Results of its completed children, by key or id; null without children.' }),
+  })
 
 const summary = run.extend({
   states: z.record(z.string(), count).meta({ description: 'Tasks in each of the thirteen states that occurs.' }),
@@ -101,12 +103,13 @@ export const runOperations = {
     name: 'runs.wait',
     kind: 'query',
     summary: 'Wait until a run has ended',
-    description: 'Answers the same as runs.get as soon as the run has ended, and with `timed_out` when it has not within the time.',
+    description:
+      'Answers the same as runs.get as soon as the run has ended, and with `timed_out` when it has not within the time.',
     permission: 'tasks:read',
     routes: [{ method: 'GET', path: '/runs/{id}/wait' }],
     idempotent: true,
     destructive: false,
-    aliases: { ...aliases, timeout: 'timeout_ms' },
+    aliases,
     input: z.object({
       id,
       timeout_ms: z.number().int().min(0).max(600_000).default(60_000).meta({ description: 'Milliseconds.' }),

@@ -168,9 +168,11 @@ export const task = z.object({
 export type Task = z.infer<typeof task>
 
 /** A child as its parent shows it. */
-export const childTask = task
-  .pick({ id: true, key: true, title: true, state: true, status: true, assigned_to: true })
-  .extend({ result: json.meta({ description: 'Null where results of more than 1 MiB together were left out.' }) })
+export const childTask = task.pick({ id: true, key: true, title: true, state: true, status: true, assigned_to: true }).extend({
+  result: json.meta({
+    description: 'Of a completed child; null for results that are more than 1 MiB together with those before.',
+  }),
+})
 
 /** What the assignee receives: the task and its lease. */
 export const assignment = task.extend({
@@ -203,7 +205,8 @@ const body = {
   deadline: time.optional().meta({ description: 'Never later than the deadline of its parent.' }),
   deadline_ms: duration.min(1).optional().meta({ description: 'The deadline counted from now.' }),
   timeout_ms: duration.min(1).optional().meta({
-    description: 'Longest time of one attempt, from its begin; one that takes longer fails as `attempt_timeout`, and is tried again.',
+    description:
+      'Longest time of one attempt, from its begin; one that takes longer fails as `attempt_timeout`, and is tried again.',
   }),
   artifacts: z.array(z.string().max(128)).max(64).optional(),
   metadata: metadata.optional(),
@@ -229,7 +232,9 @@ export const taskGraph = z.object({
   on_failure: failurePolicy.default('skip_downstream'),
   deadline_ms: duration.min(1).optional().meta({ description: 'Counted from now; no task of the run has a later one.' }),
   tasks: z
-    .array(z.object({ ...body, key: z.string().min(1).max(128), depends_on: z.array(z.string().max(128)).max(1000).default([]) }))
+    .array(
+      z.object({ ...body, key: z.string().min(1).max(128), depends_on: z.array(z.string().max(128)).max(10_000).default([]) }),
+    )
     .min(1)
     .max(10_000),
 })
@@ -469,7 +474,9 @@ export const taskOperations = {
       code: z.string().max(128).default('task_error'),
       retryable: z.boolean().optional().meta({ description: 'By the code unless given.' }),
       retry_after_ms: duration.optional(),
-      partial: json.optional().meta({ description: 'What the attempt got done; kept with it, and the result when no other gets further.' }),
+      partial: json
+        .optional()
+        .meta({ description: 'What the attempt got done; kept with it, and the result when no other gets further.' }),
     }),
     output: changed,
   }),
@@ -507,7 +514,7 @@ export const taskOperations = {
     kind: 'command',
     summary: 'Do a task again that ended',
     description:
-      'Makes a new task with the same fields and `retry_of`; what ended stays as it is. Of its dependencies those still count that have not completed; its run and its deadline are not taken over.',
+      'Makes a new task with the same fields and `retry_of`; what ended stays as it is. The new one waits for nothing; run, key and deadline are not taken over.',
     permission: 'tasks:write',
     routes: [{ method: 'POST', path: '/tasks/{id}/retry' }],
     status: 201,
@@ -557,7 +564,7 @@ const moved = z.object({
   attempt: z.number().int(),
   reason: z.string().nullable(),
 })
-const taskEvent = <const N extends string>(name: N, summary: string, frame?: string) =>
+export const taskEvent = <const N extends string>(name: N, summary: string, frame?: string) =>
   event({ name, schema_version: 1, summary, topic: 'agent.tasks', ...(frame !== undefined && { frame }), data: moved })
 
 export const taskEvents = {

@@ -12,7 +12,10 @@ export const name = z
   .string()
   .min(1)
   .max(128)
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._@:-]*$/u, 'Begin with a letter or a digit; then letters, digits, blanks and . _ @ : - may follow.')
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{N} ._@:-]*$/u,
+    'Begin with a letter or a digit; then letters, digits, blanks and . _ @ : - may follow.',
+  )
 export const capability = z.string().min(1).max(64)
 
 export const limit = z.number().int().min(1).max(500).default(50)

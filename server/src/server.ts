@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { CadreError } from '@cadre/contract'
-import fastify, { type FastifyReply } from 'fastify'
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Config } from './config.ts'
 import { prepareFolder } from './config.ts'
 import { Access } from './core/access.ts'
@@ -21,6 +21,7 @@ import { RateLimits } from './core/rate.ts'
 import { Secret, makeKeyring, newServerSecret } from './core/secrets.ts'
 import { type Session, Sessions } from './core/sessions.ts'
 import { openFsBlobs } from './drivers/blob/fs.ts'
+import { readCron } from './drivers/cron/croner.ts'
 import { migrate } from './drivers/database/migrate.ts'
 import type { Database, Tx } from './drivers/database/port.ts'
 import { sql } from './drivers/database/sql.ts'
@@ -42,7 +43,7 @@ import { type Messages, makeMessages } from './features/messages/service.ts'
 import { makeModels } from './features/models/service.ts'
 import { makeConnections } from './features/system/connections.ts'
 import { makeSystem } from './features/system/service.ts'
-import { type TaskWrite, type Tasks, makeTasks } from './features/tasks/service.ts'
+import { type Strategy, type TaskWrite, type Tasks, makeTasks } from './features/tasks/service.ts'
 import { makeTools } from './features/tools/service.ts'
 import { type Embed, type Flow, serveEmbedded } from './surfaces/embedded.ts'
 import { servePages } from './surfaces/pages.ts'
@@ -50,6 +51,7 @@ import { forwardEvents } from './surfaces/push.ts'
 import { serveRest } from './surfaces/rest.ts'
 import { serveStreams } from './surfaces/sse.ts'
 import { serveSockets } from './surfaces/websocket.ts'
+import { readYaml } from './surfaces/yaml.ts'
 import { version } from './core/version.ts'
 
 export interface ServerOptions {
@@ -64,6 +66,8 @@ export interface ServerOptions {
   validateOutput?: boolean
   /** Tests say how late the event loop is. */
   lag?: LagSource
+  /** Ways of choosing agents for tasks, beside the built-in ones. */
+  strategies?: readonly Strategy[]
   /** How often each socket is pinged, milliseconds; 15,000 unless given. */
   pingMs?: number
 }
@@ -133,7 +137,19 @@ async function compose(
   const load = new LoadGuard(options.lag ?? measureLag(), clock)
   closers.push(() => load.close())
   const door = makeDoor(
-    { database, log, access, clock, keyring, logger, storeEpoch, newTrace, rate, load, validateOutput: options.validateOutput ?? false },
+    {
+      database,
+      log,
+      access,
+      clock,
+      keyring,
+      logger,
+      storeEpoch,
+      newTrace,
+      rate,
+      load,
+      validateOutput: options.validateOutput ?? false,
+    },
     () => handlers as Handlers,
   )
   const engineCaller: Caller = { ...system, role: 'admin' }
@@ -187,13 +203,17 @@ async function compose(
     random,
     engine,
     checkLease,
+    artifactsExist: (of, ids) => artifacts.mustExist(of, ids),
     newId,
     team: makeTeam(agents.registry, directory),
     delegate: (tx, context, id, task) => {
       access.authorise(context.caller, 'tasks:write')
       return (tasks as Tasks).createIn(tx, context, id, task)
     },
-    ending: { begin: agents.beginStop, finish: agents.finishStop },
+    ending: {
+      begin: (tx, agent, reason) => agents.beginStop(tx, agent, reason),
+      finish: (agent, reason) => agents.finishStop(agent, reason),
+    },
   })
   const inbox = messages
   closers.push(() => inbox.close())
@@ -209,6 +229,22 @@ async function compose(
     leaseMs: config.leaseMs,
     logger,
     newId,
+    readCron,
+    moreStrategies: options.strategies,
+    stepResults: {
+      keep: async (context, task_id, name, json) =>
+        (await artifacts.store(context, Buffer.from(json), { name, media_type: 'application/json', task_id })).id,
+      read: async (of, id) => (await buffer((await artifacts.open({ tenant: of }, id)).body)).toString('utf8'),
+    },
+    settleCall: (tx, of, outcome) => tools.settle(tx, of, outcome),
+    tellAsked: (_tenant, to, { id, task_id, task, kind, prompt, action, args, schema, step }) =>
+      (messages as Messages).handlers['messages.send'](engine(), {
+        to,
+        kind: 'system',
+        type: 'task.input_required',
+        content: { request_id: id, task_id, task, kind, prompt, action, args, schema, step },
+        task_id,
+      }),
   })
   const work = tasks
   closers.push(() => work.close())
@@ -245,7 +281,16 @@ async function compose(
     report: (message, cause) => logger.error(message, { cause }),
   })
   closers.push(() => knowledge.close())
-  const tools = await makeTools({ database, directory, clock, sessions, newId, checkLease: mustHold, checkCall: brakes.checkCall })
+  const tools = await makeTools({
+    database,
+    directory,
+    clock,
+    sessions,
+    newId,
+    checkLease: mustHold,
+    checkCall: (call) => brakes.checkCall(call),
+    askOutcome: (context, call) => work.askCallOutcome(context, call),
+  })
   const model = selectModel(modelSettings(config))
   closers.push(() => model.close())
   const models = makeModels({ database, clock, model, checkLease })
@@ -310,12 +355,20 @@ async function compose(
         .send(new CadreError('malformed', { reason: 'The address cannot be decoded.' }, { cause }).toProblem(newTrace())),
     http: { headersTimeout: 10_000, maxHeaderSize: 16_384 },
   })
-  // Only JSON is parsed; everything else is an upload's stream.
+  // Only JSON is parsed, and graphs of tasks as YAML; everything else is an upload's stream.
   app.removeContentTypeParser('text/plain')
   app.addContentTypeParser('*', (request, payload, done) => {
     if (request.routeOptions.config.upload === true || request.headers['content-length'] === '0') done(null, payload)
     else done(new CadreError('malformed', { reason: 'Send the body with Content-Type: application/json.' }))
   })
+  app.addContentTypeParser(
+    ['application/yaml', 'application/x-yaml', 'text/yaml'],
+    { parseAs: 'string' },
+    async (request: FastifyRequest, text: string) => {
+      if (request.routeOptions.url?.endsWith('/tasks/dag') === true) return readYaml(text)
+      throw new CadreError('malformed', { reason: 'Only graphs of tasks are taken as YAML; send application/json.' })
+    },
+  )
   let ready = true
   serveRest(app, {
     door,

@@ -29,6 +29,7 @@ export interface TestServerOptions {
   lag?: ServerOptions['lag']
   pingMs?: number
   assets?: string
+  strategies?: ServerOptions['strategies']
 }
 
 export interface TestServer extends RunningServer, Http {
@@ -63,6 +64,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     lag: options.lag ?? { p99: () => 0, close: () => {} },
     ...(options.pingMs !== undefined && { pingMs: options.pingMs }),
     ...(options.clock && { clock: options.clock }),
+    ...(options.strategies && { strategies: options.strategies }),
   })
   const base = `http://127.0.0.1:${server.port}`
   const sockets = new Set<Socket>()

@@ -2,6 +2,7 @@
 import type { InputOf, OperationName, OutputOf } from '@cadre/contract'
 import type { Clock } from './clock.ts'
 import { CadreClientError, fromProblem } from './errors.ts'
+import { Idle } from './idle.ts'
 import type { OutboxStatus } from './outbox-port.ts'
 import { isQuery } from './queries.ts'
 import type { Frame } from './socket.ts'
@@ -55,7 +56,7 @@ const maxQueuedCharacters = 64_000_000
 export class Calls implements OutboxStatus {
   readonly #parts: CallsParts
   readonly #pending = new Map<string, Pending>()
-  readonly #idle = new Set<() => void>()
+  readonly #idle = new Idle()
   #next = 1
   #waiting = 0
   #characters = 0
@@ -141,7 +142,7 @@ export class Calls implements OutboxStatus {
 
   /** Resolves once nothing is on its way. */
   settled(): Promise<void> {
-    return this.#pending.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.add(resolve))
+    return this.#idle.when(this.#pending.size)
   }
 
   #start(
@@ -220,8 +221,7 @@ export class Calls implements OutboxStatus {
       this.#characters -= pending.frame.length
     }
     if (this.#pending.size > 0) return
-    for (const wake of this.#idle) wake()
-    this.#idle.clear()
+    this.#idle.wake()
     if (!this.#waited || this.#end !== undefined) return
     this.#waited = false
     this.#parts.onDrain()

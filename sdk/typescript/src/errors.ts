@@ -11,6 +11,7 @@ export type ClientErrorCode =
   | 'bad_answer'
   | 'task_failed'
   | 'lease_lost'
+  | 'input_required'
   | 'message_dead'
   | 'expired'
   | 'unroutable'
@@ -40,14 +41,15 @@ export class CadreClientError extends Error {
   readonly traceId: string | undefined
 
   constructor(code: AnyCode, message: string, details: Details = {}) {
+    const { status = 0, retryable = false, parameters = {}, errors = [], traceId } = details
     super(message, details)
     this.name = 'CadreClientError'
     this.code = code
-    this.status = details.status ?? 0
-    this.retryable = details.retryable ?? false
-    this.parameters = details.parameters ?? {}
-    this.errors = details.errors ?? []
-    this.traceId = details.traceId
+    this.status = status
+    this.retryable = retryable
+    this.parameters = parameters
+    this.errors = errors
+    this.traceId = traceId
   }
 }
 

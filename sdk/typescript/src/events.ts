@@ -2,6 +2,7 @@
 import type { InputOf, LogEntry, OutputOf } from '@cadre/contract'
 import type { Call, CallOptions } from './calls.ts'
 import { followLog } from './iteration.ts'
+import { single } from './single.ts'
 
 interface Watcher {
   handler: (entry: LogEntry) => void
@@ -28,8 +29,22 @@ export class EventFeed implements Events {
   readonly #onError: (error: unknown) => void
   readonly #closed: Promise<void> | undefined
   readonly #watchers = new Set<Watcher>()
-  #asking = false
-  #again = false
+
+  // From the hindmost place on, with all types any watcher wants.
+  readonly #subscribe = single(async () => {
+    const watchers = [...this.#watchers]
+    if (watchers.length === 0) return
+    const cursors = watchers.flatMap(({ cursor }) => cursor ?? [])
+    const all = watchers.some(({ types }) => types === undefined)
+    const types = all ? undefined : [...new Set(watchers.flatMap(({ types: wanted }) => [...(wanted ?? [])]))]
+    const fresh = watchers.filter(({ cursor }) => cursor === undefined)
+    try {
+      const { head } = await this.#call('events.watch', { ...(cursors.length > 0 && { after: Math.min(...cursors) }), types })
+      for (const watcher of fresh) watcher.cursor ??= head
+    } catch (error) {
+      this.#onError(error)
+    }
+  })
 
   constructor(call: Call, onError: (error: unknown) => void, closed?: Promise<void>) {
     this.#call = call
@@ -57,7 +72,7 @@ export class EventFeed implements Events {
 
   /** A new connection knows nothing of the watch. */
   online(): void {
-    if (this.#watchers.size > 0) this.#subscribe()
+    this.#subscribe()
   }
 
   received(entry: LogEntry): void {
@@ -69,29 +84,5 @@ export class EventFeed implements Events {
       }
       if (!watcher.types || watcher.types.has(entry.type)) watcher.handler(entry)
     }
-  }
-
-  // From the hindmost place on, with all types any watcher wants.
-  #subscribe(): void {
-    if (this.#asking) {
-      this.#again = true
-      return
-    }
-    this.#asking = true
-    const cursors = [...this.#watchers].flatMap(({ cursor }) => cursor ?? [])
-    const all = [...this.#watchers].some(({ types }) => types === undefined)
-    const types = all ? undefined : [...new Set([...this.#watchers].flatMap(({ types: wanted }) => [...(wanted ?? [])]))]
-    const fresh = [...this.#watchers].filter(({ cursor }) => cursor === undefined)
-    this.#call('events.watch', { ...(cursors.length > 0 && { after: Math.min(...cursors) }), ...(types && { types }) })
-      .then(({ head }) => {
-        for (const watcher of fresh) watcher.cursor ??= head
-      })
-      .catch(this.#onError)
-      .finally(() => {
-        this.#asking = false
-        if (!this.#again) return
-        this.#again = false
-        if (this.#watchers.size > 0) this.#subscribe()
-      })
   }
 }

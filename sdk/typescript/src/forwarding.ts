@@ -13,9 +13,9 @@ export function forwards<M>(call: Call, table: Readonly<Record<keyof M, Route>>)
       return [
         method,
         (...given: unknown[]) => {
-          const [options, fields] = splitOptions((given[names.length] ?? {}) as object)
+          const [options, fields] = splitOptions(given[names.length] ?? {})
           const input = Object.fromEntries(names.map((name, index) => [name, given[index]]))
-          return call(operation as OperationName, { ...input, ...fields } as never, options)
+          return call(operation as OperationName, { ...input, ...fields }, options)
         },
       ]
     }),

@@ -92,7 +92,7 @@ export class Heartbeat {
         work.renewed(leases, lost, sentAt)
       })
       .catch((error: unknown) => {
-        if (!hasCode(error, 'connection_lost') && !hasCode(error, 'timeout') && !hasCode(error, 'closed')) onError(error)
+        if (!['connection_lost', 'timeout', 'closed'].some((code) => hasCode(error, code))) onError(error)
       })
       .finally(() => {
         this.#beating = false

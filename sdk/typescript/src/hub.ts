@@ -211,25 +211,21 @@ export class Hub implements Messages {
       if (this.#closing) await outbox.close()
       else this.#outbox = outbox
     }
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason)
-      const cancel = this.#clock.after(timeout, () => {
-        const { code, reason } = this.#connection.lastLoss
-        const why = [code || '', reason].filter(Boolean).join(' ')
-        this.#end(
-          new CadreClientError('timeout', `No Cadre server accepted the connection within ${timeout} ms (${why}).`, {
-            retryable: true,
-          }),
-        )
-      })
-      const settle = (then: () => void) => {
-        cancel()
-        this.#settleReady = undefined
-        then()
-      }
-      this.#settleReady = { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) }
-      this.#connection.open()
+    signal?.throwIfAborted()
+    const cancel = this.#clock.after(timeout, () => {
+      const { code, reason } = this.#connection.lastLoss
+      const why = [code || '', reason].filter(Boolean).join(' ')
+      const message = `No Cadre server accepted the connection within ${timeout} ms (${why}).`
+      this.#end(new CadreClientError('timeout', message, { retryable: true }))
     })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#settleReady = { resolve, reject }
+        this.#connection.open()
+      })
+    } finally {
+      cancel()
+    }
   }
 
   /** Any operation of the contract by its name. */

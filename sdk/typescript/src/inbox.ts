@@ -8,6 +8,7 @@ import type { RequestOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError, Reject, Retry, hasCode, messageOf } from './errors.ts'
 import { type MessageContext, type MessageFilter, type MessageHandler, Handlers } from './handlers.ts'
+import { Idle } from './idle.ts'
 
 const usualLease = 30_000
 /** Thrown by a handler that goes away before it looked: not a failed attempt, but a message for whoever else listens, now or later. */
@@ -48,7 +49,7 @@ export class Inbox {
   readonly #running = new Map<string, Entry>()
   readonly #order = new Map<number, Entry>()
   readonly #handled = new Set<string>()
-  readonly #idle = new Set<() => void>()
+  readonly #idle = new Idle()
   /** Finished without a place in the order, or behind one that still runs. */
   readonly #loose = new Set<Entry>()
   /** Held while nobody listens: it is the next handler's. */
@@ -163,7 +164,7 @@ export class Inbox {
 
   /** Resolves once no handler runs. */
   idle(): Promise<void> {
-    return this.#running.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.add(resolve))
+    return this.#idle.when(this.#running.size)
   }
 
   close(reason: unknown): void {
@@ -172,7 +173,7 @@ export class Inbox {
     for (const entry of this.#running.values()) entry.abort?.abort(reason)
     this.#running.clear()
     this.#parked.clear()
-    this.#wake()
+    this.#idle.wake()
   }
 
   #room(): number {
@@ -276,12 +277,7 @@ export class Inbox {
 
   #forget(entry: Entry): void {
     if (this.#running.get(entry.id) === entry) this.#running.delete(entry.id)
-    if (this.#running.size === 0) this.#wake()
-  }
-
-  #wake(): void {
-    for (const wake of this.#idle) wake()
-    this.#idle.clear()
+    if (this.#running.size === 0) this.#idle.wake()
   }
 
   async #confirm(entries: readonly Entry[]): Promise<void> {
@@ -313,7 +309,7 @@ export class Inbox {
     this.#cancelExtend = clock.after(within, () => {
       this.#cancelExtend = undefined
       const now = clock.now()
-      let next = Number.POSITIVE_INFINITY
+      let next = Infinity
       for (const entry of this.#running.values()) {
         if (now - entry.extendedAt >= entry.lease / 3 && isOnline()) {
           entry.extendedAt = now
@@ -325,7 +321,7 @@ export class Inbox {
         }
         next = Math.min(next, entry.lease / 3)
       }
-      if (next < Number.POSITIVE_INFINITY) this.#watchLeases(next)
+      if (next < Infinity) this.#watchLeases(next)
     })
   }
 }

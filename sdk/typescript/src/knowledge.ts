@@ -24,7 +24,7 @@ export interface Knowledge {
 export function makeKnowledge(call: Call): Knowledge {
   const { find, ...methods } = forwards<
     Omit<Knowledge, 'search' | 'collections'> & {
-      find(...of: Parameters<Knowledge['search']>): Promise<OutputOf<'knowledge.search'>>
+      find: (...of: Parameters<Knowledge['search']>) => Promise<OutputOf<'knowledge.search'>>
     }
   >(call, {
     add: 'knowledge.add content',

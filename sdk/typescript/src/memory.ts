@@ -30,9 +30,9 @@ export interface Memory {
 }
 
 export function makeMemory(call: Call): Memory {
-  const { read, set, ...methods } = forwards<
+  const { read, ...methods } = forwards<
     Pick<Memory, 'set' | 'delete' | 'list' | 'history'> & {
-      read(key: string, options?: CallOptions & { version?: number }): Promise<MemoryEntry>
+      read: (key: string, options?: CallOptions & { version?: number }) => Promise<MemoryEntry>
     }
   >(call, {
     read: 'memory.get key',
@@ -51,7 +51,6 @@ export function makeMemory(call: Call): Memory {
   }
   return {
     get,
-    set,
     ...methods,
     async update<V>(
       key: string,
@@ -65,13 +64,13 @@ export function makeMemory(call: Call): Memory {
         const told = refused?.parameters['version']
         const version = current?.version ?? (typeof told === 'number' ? told : 0)
         try {
-          return (await set(key, await change(current?.value), { ...options, if_version: version })) as Entry<V>
+          return (await methods.set(key, await change(current?.value), { ...options, if_version: version })) as Entry<V>
         } catch (error) {
           if (!(error instanceof CadreClientError) || error.code !== 'version_mismatch') throw error
           refused = error
         }
       }
-      throw refused ?? new CadreClientError('version_mismatch', `${key} could not be written.`)
+      throw refused as CadreClientError
     },
   }
 }

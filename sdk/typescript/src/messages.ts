@@ -35,21 +35,14 @@ export interface Messages {
 
 export function makeMessages(call: Call, now: () => number): Messages {
   const onAnswer = makeReceipts(call, now)
-  const split = <T extends CallOptions>(given: T) => {
-    const parts: [RequestOptions, Omit<T, keyof CallOptions>] = splitOptions(given)
-    parts[0].onAnswer = onAnswer
-    return parts
+  const post = (name: 'messages.send' | 'messages.reply' | 'messages.publish', content: unknown, to: object, given = {}) => {
+    const [options, fields]: [RequestOptions, object] = splitOptions(given)
+    options.onAnswer = onAnswer
+    return call(name, { ...fields, ...to, content: pack(content), ...minimal }, options)
   }
   // The type of an answer follows what was asked for; see `return` in the contract.
   const messages: { [K in keyof Messages]: (...of: Parameters<Messages[K]>) => Promise<unknown> } = {
-    send(to, content, given = {}) {
-      const [options, fields] = split(given)
-      return call(
-        'messages.send',
-        { ...fields, to: typeof to === 'string' ? to : [...to], content: pack(content), ...minimal },
-        options,
-      )
-    },
+    send: (to, content, given) => post('messages.send', content, { to }, given),
     async ask(to, content, given = {}) {
       const [options, fields] = splitOptions(given)
       const timeout_ms = options.timeout ?? usualAnswerTime
@@ -57,22 +50,9 @@ export function makeMessages(call: Call, now: () => number): Messages {
       const input = { ...fields, to, content: pack(content), timeout_ms }
       return unpack((await call('messages.ask', input, { ...options, timeout })).reply)
     },
-    reply(to, content, given = {}) {
-      const [options, fields] = split(given)
-      return call(
-        'messages.reply',
-        { ...fields, reply_to: typeof to === 'string' ? to : to.id, content: pack(content), ...minimal },
-        options,
-      )
-    },
-    broadcast(content, given = {}) {
-      const [options, fields] = split(given)
-      return call('messages.send', { ...fields, broadcast: true, content: pack(content), ...minimal }, options)
-    },
-    publish(topic, content, given = {}) {
-      const [options, fields] = split(given)
-      return call('messages.publish', { ...fields, topic, content: pack(content), ...minimal }, options)
-    },
+    reply: (to, content, given) => post('messages.reply', content, { reply_to: typeof to === 'string' ? to : to.id }, given),
+    broadcast: (content, given) => post('messages.send', content, { broadcast: true }, given),
+    publish: (topic, content, given) => post('messages.publish', content, { topic }, given),
   }
   return messages as Messages
 }

@@ -45,12 +45,12 @@ export function resolveEndpoints(url: string | URL | undefined): Endpoints {
   const origin = (globalThis as Surroundings).location?.origin
   const given = url ?? environment('CADRE_URL') ?? (origin?.startsWith('http') ? origin : 'http://localhost:8000')
   const parsed = new URL(given)
-  const secure = parsed.protocol === 'https:' || parsed.protocol === 'wss:'
-  if (!secure && parsed.protocol !== 'http:' && parsed.protocol !== 'ws:') {
-    throw new TypeError(`${String(given)} is no address of a Cadre server; it begins with http://, https://, ws:// or wss://`)
+  const scheme = /^(?:http|ws)(s?):$/.exec(parsed.protocol)
+  if (!scheme) {
+    throw new TypeError(`${String(given)} is no address of a server; it begins with http(s):// or ws(s)://`)
   }
-  const base = `${parsed.host}${parsed.pathname.replace(/\/+$/, '').replace(/\/ws$/, '')}`
-  return { socket: `ws${secure ? 's' : ''}://${base}/ws`, http: `http${secure ? 's' : ''}://${base}` }
+  const rest = `${scheme[1]}://${parsed.host}${parsed.pathname.replace(/(\/ws)?\/*$/, '')}`
+  return { socket: `ws${rest}/ws`, http: `http${rest}` }
 }
 
 /** The frames in a text message: one, or an array of them. Throws when it is neither. */

@@ -37,7 +37,7 @@ export class Subscriptions {
     try {
       await this.#call('messages.subscribe', { topic, group }, options)
       for (let cursor: string | null | undefined; typeof from === 'number' && cursor !== null; ) {
-        const page = { topic, after: from, deliver: true, ...(cursor !== undefined && { cursor }) }
+        const page = { topic, after: from, deliver: true, cursor }
         cursor = (await this.#call('messages.replay', page, options)).next
       }
     } catch (error) {

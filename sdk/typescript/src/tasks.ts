@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts'
 import { CadreClientError } from './errors.ts'
 import { forwards } from './forwarding.ts'
 import { iterate } from './iteration.ts'
+import { single } from './single.ts'
 
 const final: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'rejected', 'skipped'])
 const hasEnded = (task: Pick<Task, 'state'>): boolean => final.has(task.state)
@@ -15,6 +16,7 @@ const taskEvents = [
   'assigned',
   'started',
   'progress',
+  'input_required',
   'updated',
   'released',
   'completed',
@@ -38,14 +40,15 @@ export interface TaskHandle {
   /** Each state and progress that is seen, ending with the final one. A slow reader gets the newest of what it missed. */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<Task>
   cancel(reason?: string, options?: CallOptions): Promise<void>
+  /** Answers what the task waits for (`input_required`), as its creator or an operator. */
+  provideInput(input: unknown, options?: CallOptions): Promise<OutputOf<'tasks.provide_input'>>
 }
 
 type Listener = (task: Task) => void
 interface Followed {
   listeners: Set<Listener>
   last: Task | undefined
-  checking: boolean
-  again: boolean
+  check: () => void
 }
 
 export interface TaskFeedParts {
@@ -80,7 +83,7 @@ export class TaskFeed {
 
   /** `own`: created here, so that its updates are pushed to an agent. */
   follow(id: string, own: boolean, listener: Listener): () => void {
-    const followed = this.#followed.get(id) ?? { listeners: new Set(), last: undefined, checking: false, again: false }
+    const followed = this.#followed.get(id) ?? this.#newly(id)
     this.#followed.set(id, followed)
     followed.listeners.add(listener)
     if (!(own && this.#parts.isAgent)) this.#watch()
@@ -115,28 +118,23 @@ export class TaskFeed {
   }
 
   #check(id: string): void {
-    const followed = this.#followed.get(id)
-    if (!followed) return
-    if (followed.checking) {
-      followed.again = true
-      return
-    }
-    followed.checking = true
-    this.#parts
-      .call('tasks.get', { id })
-      .then(
-        (task) => tell(followed, task),
-        (error: unknown) => {
+    this.#followed.get(id)?.check()
+  }
+
+  #newly(id: string): Followed {
+    const followed: Followed = {
+      listeners: new Set(),
+      last: undefined,
+      check: single(async () => {
+        if (this.#followed.get(id) !== followed) return
+        try {
+          tell(followed, await this.#parts.call('tasks.get', { id }))
+        } catch (error) {
           if (error instanceof CadreClientError && !error.retryable) fail(followed, id, error)
-        },
-      )
-      .finally(() => {
-        followed.checking = false
-        if (followed.again) {
-          followed.again = false
-          this.#check(id)
         }
-      })
+      }),
+    }
+    return followed
   }
 
   #armNet(): void {
@@ -207,6 +205,7 @@ export function makeHandle(id: string, own: boolean, call: Call, feed: TaskFeed,
     async cancel(reason, options) {
       await call('tasks.cancel', { id, reason }, options)
     },
+    provideInput: (input, options) => call('tasks.provide_input', { id, input }, options),
   }
 }
 

@@ -6,10 +6,11 @@ import type { Assignment } from '@cadre/contract'
 import type { Call, CallOptions } from './calls.ts'
 import type { Clock } from './clock.ts'
 import { CadreClientError, Reject, Retry, hasCode, messageOf } from './errors.ts'
+import { Idle } from './idle.ts'
 import type { NewTask, TaskHandle, Tasks } from './tasks.ts'
 import { type TaskHandler, makeTaskContext } from './work-context.ts'
 
-export type { TaskContext, TaskHandler } from './work-context.ts'
+export type { Approval, StepOptions, TaskContext, TaskHandler } from './work-context.ts'
 
 const usualLease = 30_000
 const reportLimit = 86_400_000
@@ -67,7 +68,7 @@ export class Work {
   readonly #parts: WorkParts
   readonly #entries = new Set<Entry>()
   readonly #held = new Map<string, Held>()
-  readonly #idle = new Set<() => void>()
+  readonly #idle = new Idle()
   #running = 0
   #draining = false
 
@@ -86,8 +87,7 @@ export class Work {
     if (this.#held.has(task.lease)) return
     const now = this.#parts.clock.now()
     const serverNow = this.#parts.serverNow()
-    const until = task.lease_until === null ? Number.NaN : Date.parse(task.lease_until)
-    const lease = until - (serverNow ?? Date.parse(task.updated_at))
+    const lease = Date.parse(task.lease_until ?? '') - (serverNow ?? Date.parse(task.updated_at))
     this.#held.set(task.lease, {
       task,
       entry: undefined,
@@ -132,7 +132,7 @@ export class Work {
   }
 
   shortestLease(): number {
-    let shortest = Number.POSITIVE_INFINITY
+    let shortest = Infinity
     for (const held of this.#held.values()) shortest = Math.min(shortest, held.lease)
     return shortest
   }
@@ -152,7 +152,7 @@ export class Work {
   }
 
   idle(): Promise<void> {
-    return this.#held.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.add(resolve))
+    return this.#idle.when(this.#held.size)
   }
 
   /** Stops every handler; with a connection left, its tasks go back at once instead of when their leases run out. */
@@ -166,16 +166,14 @@ export class Work {
 
   /** `tasks.complete` and `tasks.fail` by id, for those who end a task outside of its handler's return. */
   ending(): Pick<Tasks, 'complete' | 'fail'> {
-    const end = async (id: string, report: (lease: { lease?: string }) => Promise<unknown>) => {
+    const end = async (name: 'tasks.complete' | 'tasks.fail', id: string, fields: object, options?: CallOptions) => {
       const held = [...this.#held.values()].find((each) => each.task.id === id && !each.over)
-      await report(held ? { lease: held.task.lease } : {})
+      await this.#parts.call(name, { id, lease: held?.task.lease, ...fields } as never, options)
       if (held) this.#drop(held)
     }
     return {
-      complete: (id, result, options) =>
-        end(id, (lease) => this.#parts.call('tasks.complete', { id, ...lease, result }, options)),
-      fail: (id, error, { code, retryable, ...options } = {}) =>
-        end(id, (lease) => this.#parts.call('tasks.fail', { id, ...lease, error, code, retryable }, options)),
+      complete: (id, result, options) => end('tasks.complete', id, { result }, options),
+      fail: (id, error, { code, retryable, ...options } = {}) => end('tasks.fail', id, { error, code, retryable }, options),
     }
   }
 
@@ -193,7 +191,7 @@ export class Work {
       if (this.#running >= this.#parts.concurrency) return
       if (held.entry || held.over) continue
       const entry = this.#entryFor(held.task)
-      if (!entry || entry.running >= (entry.concurrency ?? Number.POSITIVE_INFINITY)) continue
+      if (!entry || entry.running >= (entry.concurrency ?? Infinity)) continue
       held.entry = entry
       entry.running += 1
       this.#running += 1
@@ -216,15 +214,16 @@ export class Work {
     try {
       await call('tasks.accept', { id, lease }, reporting)
       held.renewedAt = clock.now()
-      const deadlines = [due_date === null ? Number.NaN : Date.parse(due_date), clock.now() + (entry.timeout ?? Number.NaN)]
-      const deadline = Math.min(...deadlines.filter((time) => !Number.isNaN(time)))
+      const due = due_date === null ? Infinity : Date.parse(due_date)
+      const deadline = Math.min(due, clock.now() + (entry.timeout ?? Infinity))
       const context = makeTaskContext(held.task, {
         call,
         create,
         signal,
+        patient: reporting,
         deadline: Number.isFinite(deadline) ? new Date(deadline) : undefined,
         renewed: () => (held.renewedAt = clock.now()),
-        lost: () => this.#lose(held, lostError(id)),
+        lost: (error = lostError(id)) => this.#lose(held, error),
       })
       const tooLong = new Promise<never>((_, reject) => {
         if (entry.timeout === undefined) return
@@ -275,9 +274,7 @@ export class Work {
   #drop(held: Held): void {
     held.over = true
     if (this.#held.get(held.task.lease) === held) this.#held.delete(held.task.lease)
-    if (this.#held.size > 0) return
-    for (const wake of this.#idle) wake()
-    this.#idle.clear()
+    if (this.#held.size === 0) this.#idle.wake()
   }
 }
 

@@ -15,6 +15,8 @@ export const nounSummaries: Readonly<Record<string, string>> = {
   rules: 'Routing rules: where messages go that name nobody',
   brakes: 'Loop brakes: what was stopped, limits, exemptions',
   tasks: 'Tasks: create, graphs, claim, complete, watch',
+  runs: 'Runs of graphs: results, wait, pause, resume, cancel',
+  schedules: 'Tasks and graphs made at the times of a cron pattern',
   memory: 'Shared memory: versioned keys',
   knowledge: 'Documents: add and search',
   tools: 'Tools: offer, grant, call',

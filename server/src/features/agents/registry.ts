@@ -75,12 +75,13 @@ export class Registry {
   able(tenant: number, typeKey: string | null, capabilityKeys: readonly string[]): Known[] {
     const pool = typeKey === null ? this.#agents.values() : (this.#byType.get(typeKey) ?? [])
     const found: Known[] = []
-    for (const agent of pool) {
-      if (agent.tenant !== tenant) continue
-      if (agent.status !== 'idle' && agent.status !== 'busy') continue
-      if (this.presence(agent) !== 'online') continue
-      if (capabilityKeys.every((key) => agent.capabilityKeys.has(key))) found.push(agent)
-    }
+    for (const agent of pool) if (this.isAble(agent, tenant, typeKey, capabilityKeys)) found.push(agent)
     return found
+  }
+
+  isAble(agent: Known, tenant: number, typeKey: string | null, capabilityKeys: readonly string[]): boolean {
+    if (agent.tenant !== tenant || (typeKey !== null && agent.type_key !== typeKey)) return false
+    if (agent.status !== 'idle' && agent.status !== 'busy') return false
+    return this.presence(agent) === 'online' && capabilityKeys.every((key) => agent.capabilityKeys.has(key))
   }
 }

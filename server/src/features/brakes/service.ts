@@ -172,7 +172,11 @@ export async function makeBrakes(parts: TrippingParts): Promise<Brakes> {
     'brakes.configure': async (context, input) => {
       requireOperator(context)
       if (Object.keys(input).length === 0)
-        throw new CadreError('invalid_request', {}, { fields: [{ pointer: '', detail: 'Give a limit to change; GET /brakes/settings lists them.' }] })
+        throw new CadreError(
+          'invalid_request',
+          {},
+          { fields: [{ pointer: '', detail: 'Give a limit to change; GET /brakes/settings lists them.' }] },
+        )
       const answer = await context.write(async (tx) => {
         const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
         const next: BrakeSettings = { ...settingsOf(context.tenant), ...given }

@@ -79,7 +79,8 @@ export function makeDeadLetters(parts: DeadLetterParts): DeadLetters {
           throw new CadreError('not_found', { entity: 'dead letter', id: input.id })
         const copies = await replayedOf(tx, database.dialect, JSON.stringify([dead.seq]), context.tenant, agent)
         // Two deliveries of one message to one agent at a time would be told apart by nobody.
-        if (copies.size > 0) throw new CadreError('conflict', { reason: 'A replayed copy is on its way to the agent; try later.' })
+        if (copies.size > 0)
+          throw new CadreError('conflict', { reason: 'A replayed copy is on its way to the agent; try later.' })
         const now = clock.now()
         const { tenant, actor: sender, conversation } = message
         const behind = conversation !== null && (await hasLine(tx, { tenant, agent, conversation, sender }))
@@ -152,6 +153,10 @@ function deadId(given: string): { id: string; agentId: string } {
   throw new CadreError(
     'invalid_request',
     {},
-    { fields: [{ pointer: '/id', detail: 'Give the id of a dead letter as GET /dead-letters lists it: <message id>.<agent id>.' }] },
+    {
+      fields: [
+        { pointer: '/id', detail: 'Give the id of a dead letter as GET /dead-letters lists it: <message id>.<agent id>.' },
+      ],
+    },
   )
 }

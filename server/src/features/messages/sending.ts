@@ -16,14 +16,7 @@ import { type Meta, type Place, messageId, messageSeq, metaOf } from './envelope
 import { leaseMs } from './leases.ts'
 import type { Requests } from './requests.ts'
 import { sameAddress } from './routes.ts'
-import {
-  type MessageRow,
-  appendMessages,
-  findByKeys,
-  getMessage,
-  insertDeliveries,
-  lastSenderSeq,
-} from './store.ts'
+import { type MessageRow, appendMessages, findByKeys, getMessage, insertDeliveries, lastSenderSeq } from './store.ts'
 import type { Window } from './windows.ts'
 
 export const maxInbox = 100_000
@@ -134,8 +127,7 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
         if (answered) {
           claimed.push(row)
           kept.push(toKept(row, message.recipients[0] as number, now))
-        }
-        else {
+        } else {
           const head = row.conversation === null ? undefined : heads.get(row.conversation)
           const first = inbox.length
           for (const agent of message.recipients) {
@@ -278,7 +270,13 @@ export function makeSender(parts: SendingParts): (message: Outgoing) => Promise<
     }
   }
 
-  function toInbox(row: MessageRow, agent: number, now: number, behind: boolean, reserved: Map<NewDelivery, Window>): NewDelivery {
+  function toInbox(
+    row: MessageRow,
+    agent: number,
+    now: number,
+    behind: boolean,
+    reserved: Map<NewDelivery, Window>,
+  ): NewDelivery {
     // Leased in the same insert when the agent is connected and nothing waits before it: that saves one update a message.
     const window = behind ? undefined : deliveries.reserve(agent)
     const inboxRow: NewDelivery = {

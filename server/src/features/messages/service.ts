@@ -59,7 +59,16 @@ export interface MessagesParts {
 }
 
 export interface Messages {
-  handlers: Speaking & Subscribing & RuleHandlers & Reading & InboxHandlers & DeadLetters & Receipts & Replay & Retention['handlers'] & Counting['handlers']
+  handlers: Speaking &
+    Subscribing &
+    RuleHandlers &
+    Reading &
+    InboxHandlers &
+    DeadLetters &
+    Receipts &
+    Replay &
+    Retention['handlers'] &
+    Counting['handlers']
   deliveries: Deliveries
   /** The message of a log entry as clients see it. */
   view(row: MessageRow): Message
@@ -114,7 +123,22 @@ export async function makeMessages(parts: MessagesParts): Promise<Messages> {
     // The answer leaves in this turn of the event loop; whoever hung up before has the reply in its inbox.
     setImmediate(() => deliveries.answered({ tenant, agent: caller.id, priority, seq, attempt: 1 }, !signal.aborted))
   }
-  const shared = { ...parts, deadlineOf, answered, deliveries, requests, subscriptions, rules, routing, intents, ownership, states, views, store, trimmedTo }
+  const shared = {
+    ...parts,
+    deadlineOf,
+    answered,
+    deliveries,
+    requests,
+    subscriptions,
+    rules,
+    routing,
+    intents,
+    ownership,
+    states,
+    views,
+    store,
+    trimmedTo,
+  }
   const receipts = makeReceipts(shared)
   const counting = makeCounting(parts)
   const handlers: Messages['handlers'] = {

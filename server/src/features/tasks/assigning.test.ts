@@ -156,3 +156,30 @@ test('a task that nobody present can do is reported within a minute, once for ea
   await clock.advance(60_000)
   assert.equal((await alerts(again)).filter((id) => id === lonely.id).length, 2, 'a restart is no new wait')
 })
+
+test('a task that its named agent does not take is reported within a minute, once for each wait', async (t) => {
+  const clock = new ManualClock()
+  const server = await serveFor(t, { clock })
+  const alerts = async () =>
+    (await server.call<{ items: LogEntry[] }>('GET', '/events?types=task.unassignable')).items.map(({ subject, data }) => [
+      subject,
+      (data as { reason: string }).reason,
+    ])
+  for (const name of ['away', 'far']) await server.call('POST', '/agents/register', { name })
+  const { id } = await create(server, { assign_to: 'away' })
+  const present = await server.leased('here')
+  const taken = await create(server, { assign_to: 'here', lease_ms: 600_000 })
+  await present.next<Assignment>('task:assigned')
+  await clock.advance(25_000)
+  assert.deepEqual(await alerts(), [])
+  await clock.advance(35_000)
+  assert.deepEqual(await alerts(), [[id, 'away has not taken it']], `not ${taken.id}`)
+  await clock.advance(60_000)
+  assert.equal((await alerts()).length, 1)
+  await server.call('POST', `/tasks/${id}/assign`, { agent: 'far' })
+  await clock.advance(60_000)
+  assert.deepEqual(
+    new Set((await alerts()).map(([, reason]) => reason)),
+    new Set(['away has not taken it', 'far has not taken it']),
+  )
+})

@@ -1,19 +1,30 @@
 /** How an attempt at a task begins and ends. */
-import type { TaskState } from '@cadre/contract'
+import { type OutputOf, type TaskState, isRetryableTaskError } from '@cadre/contract'
 import type { WriteTx } from '../../core/context.ts'
+import { fallBack, nextFallback } from './fallback.ts'
 import { type MoveParts, leaseOf, move, settleReady } from './moves.ts'
-import { type TaskRow, childrenOf, endAttempt, getTask, saveTask, startAttempt } from './store.ts'
+import { placementOf } from './placement.ts'
+import { type TaskRow, attemptsOf, childrenOf, endAttempt, getTask, noteFailure, saveTask, startAttempt } from './store.ts'
 import { isFinal, isHeld } from './view.ts'
 
 interface Failure {
   code: string
   message: string
-  retryable: boolean
+  /** By the code unless given. */
+  retryable?: boolean | undefined
+  /** Nobody stands in. */
+  isLast?: boolean
+  /** JSON text of what the attempt got done. */
+  partial?: string | undefined
   /** Wait before the next attempt, instead of the back-off. */
   afterMs?: number | undefined
 }
 
 const firstRetryMs = 1_000
+const maxRetryMs = 3_600_000
+const maxAttempted = 50
+
+type TaskError = NonNullable<OutputOf<'tasks.get'>['error']>
 
 export async function start(parts: MoveParts, tx: WriteTx, row: TaskRow): Promise<TaskRow> {
   const now = parts.clock.now()
@@ -21,22 +32,25 @@ export async function start(parts: MoveParts, tx: WriteTx, row: TaskRow): Promis
   return move(parts, tx, row, 'running', 'task.started', { started_at: now, lease_until: now + leaseOf(parts, row) }, null)
 }
 
-/** `result` as JSON text; `artifacts` are added to those the task has. */
+/** `result` as JSON text; `artifacts` are added to those the task has; `missing` is given for a partial result. */
 export async function complete(
   parts: MoveParts,
   tx: WriteTx,
   row: TaskRow,
   result: string,
   artifacts: readonly string[],
+  missing?: NonNullable<TaskError['errors']>,
 ): Promise<TaskRow> {
   const running = row.state === 'assigned' ? await start(parts, tx, row) : row
   await endAttempt(tx, running, 'completed', null, parts.clock.now())
   const all = [...new Set([...(JSON.parse(row.artifacts) as string[]), ...artifacts])]
-  const changes = { result, progress: 1, artifacts: JSON.stringify(all), error: null }
+  const error = missing === undefined ? null : JSON.stringify(await partialFailure(parts, tx, running, missing))
+  const changes = { result, progress: 1, artifacts: JSON.stringify(all), error }
+  tx.afterCommit(() => parts.attempted(running, 'completed'))
   return move(parts, tx, running, 'completed', 'task.completed', changes, null)
 }
 
-/** Ends an attempt. Tried again after the back-off while retries are left, otherwise failed for good. */
+/** Ends an attempt. Tried again after the back-off while retries are left, then by each fallback once, otherwise failed for good. */
 export async function failAttempt(
   parts: MoveParts,
   tx: WriteTx,
@@ -45,20 +59,57 @@ export async function failAttempt(
   outcome = 'failed',
 ): Promise<TaskRow> {
   const now = parts.clock.now()
+  const retryable = error.retryable ?? isRetryableTaskError(error.code)
+  const again = retryable && row.fallback_at === 0 && row.attempt <= row.max_retries
+  // A lost worker is no reason to wait: the work itself did not fail.
+  const wait = again && outcome !== 'lease_expired' ? (error.afterMs ?? backOff(parts, row)) : null
   await endAttempt(tx, row, outcome, error.message, now)
+  const retryAt = wait === null ? null : now + wait
+  await noteFailure(tx, row, { code: error.code, retry_at: retryAt, partial: error.partial ?? null })
+  if (row.state !== 'assigned') tx.afterCommit(() => parts.attempted(row, 'failed'))
   const token = row.token + 1
-  if (error.retryable && row.attempt <= row.max_retries) {
-    // A lost worker is no reason to wait: the work itself did not fail.
-    if (outcome === 'lease_expired') return settleReady(parts, tx, row, error.message)
-    const backoff = firstRetryMs * 2 ** (row.attempt - 1)
-    const wait = error.afterMs ?? Math.round(backoff * (1 + parts.random() * 0.2))
-    const changes = { available_at: now + wait, lease_until: null, token }
-    return move(parts, tx, row, 'scheduled', 'task.released', changes, error.message)
-  }
-  const code = error.retryable && row.max_retries > 0 ? 'max_retries_exceeded' : error.code
+  if (again && wait === null) return settleReady(parts, tx, row, error.message)
+  if (again)
+    return move(parts, tx, row, 'scheduled', 'task.released', { available_at: retryAt, lease_until: null, token }, error.message)
+  const standIn = error.isLast === true ? undefined : nextFallback(parts, row)
+  if (standIn) return fallBack(parts, tx, row, standIn, error.message)
+  const code = retryable && row.max_retries > 0 ? 'max_retries_exceeded' : error.code
   const state: TaskState = error.code === 'rejected' ? 'rejected' : 'failed'
-  const record = JSON.stringify({ code, message: error.message, attempts: row.attempt })
-  return move(parts, tx, row, state, 'task.failed', { error: record, token }, error.message)
+  const { attempted, partial } = await tried(parts, tx, row)
+  const record: TaskError = { code, message: error.message, attempts: row.attempt, attempted }
+  const changes = { error: JSON.stringify(record), token, ...(partial !== null && { result: partial }) }
+  return move(parts, tx, row, state, 'task.failed', changes, error.message)
+}
+
+function backOff(parts: MoveParts, row: TaskRow): number {
+  const { backoff_factor: factor = 2 } = placementOf(row)
+  const wait = Math.min(firstRetryMs * factor ** (row.attempt - 1), maxRetryMs)
+  return Math.round(wait * (1 + parts.random() * 0.2))
+}
+
+/** Who tried it, and the newest of what they got done. */
+async function tried(parts: MoveParts, tx: WriteTx, row: TaskRow) {
+  const attempts = await attemptsOf(tx, row.tenant, row.id)
+  const attempted = attempts.slice(-maxAttempted).map(({ number, agent, outcome, code, error }) => ({
+    attempt: number,
+    agent: parts.directory.byId(agent).name,
+    outcome,
+    code,
+    error,
+  }))
+  return { attempted, partial: attempts.findLast((each) => each.partial !== null)?.partial ?? null }
+}
+
+async function partialFailure(
+  parts: MoveParts,
+  tx: WriteTx,
+  row: TaskRow,
+  missing: NonNullable<TaskError['errors']>,
+): Promise<TaskError> {
+  const { attempted } = await tried(parts, tx, row)
+  const names = missing.map(({ source }) => source).join(', ')
+  const message = names === '' ? 'The result is only a part.' : `Missing: ${names}.`
+  return { code: 'partial_failure', message, attempts: row.attempt, attempted, errors: missing }
 }
 
 /** Gives a task back unfinished; the attempt does not count. */
@@ -103,7 +154,7 @@ export async function expire(parts: MoveParts, tx: WriteTx, row: TaskRow): Promi
     return
   }
   // Never begun: the assignment goes elsewhere and no attempt is lost.
-  if (row.state === 'assigned') {
+  if (row.state === 'assigned' && row.fallback_at === 0) {
     await endAttempt(tx, row, 'lease_expired', 'never begun', parts.clock.now())
     const uncounted = { ...row, attempt: row.attempt - 1 }
     if (!(await saveTask(tx, row, uncounted))) return

@@ -12,17 +12,20 @@ export interface Card {
 }
 
 const maxCandidates = 20
-/** The default strategy assigns thousands of tasks a second. */
 const maxByDefault = 8
+/** When many tasks wait for the default strategy: the card of each then costs half as much. */
+const maxInBrief = 3
 
 export function makeCard<A extends Able>(
   strategy: string,
+  brief: boolean,
   candidates: readonly A[],
   scores: readonly number[],
   winner: number,
   parts: (agent: A) => { skill: number; load: number; health: number },
 ): Card {
-  const kept = highest(scores, winner, strategy === defaultStrategy ? maxByDefault : maxCandidates)
+  const limit = strategy !== defaultStrategy ? maxCandidates : brief ? maxInBrief : maxByDefault
+  const kept = highest(scores, winner, limit)
   return {
     strategy,
     considered: candidates.length,
@@ -37,9 +40,10 @@ export function makeCard<A extends Able>(
 /** Indexes of the highest scores, highest first, `winner` among them. One pass: a full sort of 10,000 agents for each task would show. */
 function highest(scores: readonly number[], winner: number, limit: number): number[] {
   const kept = [winner]
-  for (const [index, score] of scores.entries()) {
+  for (let index = 0; index < scores.length; index++) {
+    const score = scores[index] as number
     if (index === winner) continue
-    if (kept.length >= limit && score <= (scores[kept.at(-1) as number] as number)) continue
+    if (kept.length >= limit && score <= (scores[kept[kept.length - 1] as number] as number)) continue
     let at = kept.length
     while (at > 0 && score > (scores[kept[at - 1] as number] as number)) at -= 1
     kept.splice(at, 0, index)
@@ -50,7 +54,8 @@ function highest(scores: readonly number[], winner: number, limit: number): numb
 
 const round = (value: number): number => Math.round(value * 1_000) / 1_000
 
-export const encodeCard = ({ strategy, considered, candidates }: Card): string => JSON.stringify([strategy, considered, candidates])
+export const encodeCard = ({ strategy, considered, candidates }: Card): string =>
+  JSON.stringify([strategy, considered, candidates])
 
 export function decodeCard(text: string): Card {
   const [strategy, considered, candidates] = JSON.parse(text) as [string, number, Line[]]

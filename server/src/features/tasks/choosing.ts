@@ -8,7 +8,7 @@ export interface Chosen<A extends Able> {
   card: Card
 }
 
-/** `candidates` is not empty. One that held the task last gets it again only when there is no other. */
+/** `candidates` is not empty. One that held the task last gets it again only when there is no other. `brief` where many wait. */
 export function choose<A extends Able>(
   strategy: Strategy,
   candidates: readonly A[],
@@ -16,18 +16,18 @@ export function choose<A extends Able>(
   standing: Standing,
   lastHolder: number | null,
   random: () => number,
+  brief = false,
 ): Chosen<A> {
   const scores = candidates.map((agent) => clean(strategy.score(agent, ask, standing)))
-  const others = candidates.some((agent) => agent.id !== lastHolder)
-  const mayHave = (agent: A) => !others || agent.id !== lastHolder
-  const winner =
-    strategy.by === 'draw' ? draw(candidates, scores, mayHave, random) : best(candidates, scores, mayHave, standing)
+  const isAlone = candidates.length === 1
+  const mayHave = (agent: A) => isAlone || agent.id !== lastHolder
+  const winner = strategy.by === 'draw' ? draw(candidates, scores, mayHave, random) : best(candidates, scores, mayHave, standing)
   const agent = candidates[winner] as A
   const bound = strategy.only !== undefined && strategy.only(ask, standing) === agent.id
   const reason = bound
     ? `goes where ${ask.affinity} went before`
     : `${strategy.why} of ${candidates.length} able ${candidates.length === 1 ? 'agent' : 'agents'}`
-  const card = makeCard(strategy.name, candidates, scores, winner, (each) => ({
+  const card = makeCard(strategy.name, brief, candidates, scores, winner, (each) => ({
     skill: skill(each, ask),
     load: standing.load(each),
     health: health(each, standing.measured(each, ask)),
@@ -43,18 +43,19 @@ function best<A extends Able>(
   standing: Standing,
 ): number {
   let winner = -1
-  for (const [index, agent] of candidates.entries()) {
+  // Counted loops: with a thousand agents this runs a thousand times for each task.
+  for (let index = 0; index < candidates.length; index++) {
+    const agent = candidates[index] as A
     if (!mayHave(agent)) continue
-    const leader = candidates[winner]
-    if (leader === undefined) {
+    if (winner < 0) {
       winner = index
       continue
     }
-    const ahead =
-      (scores[index] as number) - (scores[winner] as number) ||
-      standing.load(leader) - standing.load(agent) ||
-      standing.turns(agent) - standing.turns(leader)
-    if (ahead > 0) winner = index
+    const lead = (scores[index] as number) - (scores[winner] as number)
+    if (lead < 0) continue
+    const leader = candidates[winner] as A
+    if (lead > 0 || (standing.load(leader) - standing.load(agent) || standing.turns(agent) - standing.turns(leader)) > 0)
+      winner = index
   }
   return winner
 }

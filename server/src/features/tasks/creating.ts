@@ -8,6 +8,7 @@ import { inOrder } from './graph.ts'
 import { standing } from './joins.ts'
 import { findTask } from './listing.ts'
 import { assign, settleReady, skip } from './moves.ts'
+import { firstAsked, viewPlacement } from './placement.ts'
 import { insertRun } from './run-store.ts'
 import { type TaskRow, getTask, getTasks, insertTasks } from './store.ts'
 import { isFinal, moved } from './view.ts'
@@ -73,20 +74,32 @@ export async function createGraph(
   const runId = newId('run')
   const now = engine.parts.clock.now()
   const deadline = earliest(parent?.deadline, input.deadline_ms === undefined ? null : now + input.deadline_ms)
-  const place = { ...from(parent), run: runId, run_name: input.name, fail_fast: input.on_failure === 'fail_fast' ? 1 : 0, deadline }
+  const place = {
+    ...from(parent),
+    run: runId,
+    run_name: input.name,
+    fail_fast: input.on_failure === 'fail_fast' ? 1 : 0,
+    deadline,
+  }
   const ids = new Map<string, string>()
   const fresh = order.map((key): New => {
     const { key: _, depends_on, ...body } = byKey.get(key) as Body
     const join = body.join ?? (input.on_failure === 'continue' ? 'all_done' : 'all_success')
     const names = [...new Set(depends_on)]
     const { waiting, blocker } = waitOf(join, names, known, byKey)
-    const row = newRow(engine.parts, author, newId('tsk'), { ...body, join }, {
-      ...place,
-      ...origin,
-      depends_on: JSON.stringify(names.map((name) => ids.get(name) ?? name)),
-      key,
-      waiting_for: waiting,
-    })
+    const row = newRow(
+      engine.parts,
+      author,
+      newId('tsk'),
+      { ...body, join },
+      {
+        ...place,
+        ...origin,
+        depends_on: JSON.stringify(names.map((name) => ids.get(name) ?? name)),
+        key,
+        waiting_for: waiting,
+      },
+    )
     ids.set(key, row.id)
     return { row: { ...row, title: body.title ?? key }, blocker }
   })
@@ -157,8 +170,9 @@ export function requireText(input: { title?: string | undefined; description?: s
 
 /** What an ended task asked for, as a new one asks for it. It runs now: what it waited for has ended. */
 function again(engine: Engine, ended: TaskRow): ParsedInputOf<'tasks.create'> {
-  const { title, description, type, priority, agent_type, capabilities, assign_to, input, requirements, max_retries, metadata } =
-    engine.view(ended)
+  const { title, description, type, priority, input, requirements, max_retries, metadata } = engine.view(ended)
+  const { agent_type, capabilities, assign_to } = firstAsked(ended)
+  const named = engine.parts.directory.nameOf(assign_to)
   return {
     title,
     description,
@@ -171,7 +185,8 @@ function again(engine: Engine, ended: TaskRow): ParsedInputOf<'tasks.create'> {
     metadata,
     depends_on: [],
     ...(agent_type !== null && { agent_type }),
-    ...(assign_to !== null && { assign_to }),
+    ...(named !== null && { assign_to: named }),
+    ...viewPlacement(ended),
     ...(ended.parent !== null && { parent_id: ended.parent }),
     ...(ended.lease_ms !== null && { lease_ms: ended.lease_ms }),
     ...(ended.timeout_ms !== null && { timeout_ms: ended.timeout_ms }),

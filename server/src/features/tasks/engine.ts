@@ -6,17 +6,23 @@ import { Ailing } from './ailing.ts'
 import { Assigning } from './assigning.ts'
 import { Background } from '../../core/background.ts'
 import { type TaskWrite, checkLease } from './fencing.ts'
+import { followEnd } from './joins.ts'
 import { deliverWaiting, renew, takeBack, toAssignment } from './leases.ts'
 import type { MoveParts, WritingParts } from './moves.ts'
 import type { TaskRow } from './store.ts'
+import { Measuring } from './measuring.ts'
+import { type Strategy, makeStrategies } from './strategies.ts'
+import { StrategySettings } from './strategy-settings.ts'
 import { Sweeping, enqueueAll } from './sweeping.ts'
 import { Tally } from './tally.ts'
 import { toTask } from './view.ts'
 
 export type { TaskWrite } from './fencing.ts'
 
-export interface EngineParts extends Omit<WritingParts, 'committed'> {
+export interface EngineParts extends Omit<WritingParts, 'committed' | 'ended' | 'runEnded' | 'strategies' | 'attempted'> {
   database: Database
+  /** Beside those that every server has. */
+  moreStrategies?: readonly Strategy[] | undefined
   logger: Logger
 }
 
@@ -24,17 +30,32 @@ export class Engine {
   /** What the moves take. */
   readonly parts: EngineParts & MoveParts
   readonly assigning: Assigning
+  readonly settings: StrategySettings
   readonly #background: Background
   readonly #ailing: Ailing
   readonly #tally: Tally
   readonly #sweeping: Sweeping
+  readonly #waiters = new Set<(run: string) => void>()
 
   constructor(parts: EngineParts) {
-    this.parts = { ...parts, committed: (before, after) => this.#committed(before, after) }
+    const strategies = makeStrategies(parts.moreStrategies)
+    const measuring = new Measuring(parts.database)
+    this.settings = new StrategySettings(strategies)
+    this.parts = {
+      ...parts,
+      strategies,
+      attempted: ({ tenant, assignee, type, started_at }, outcome) => {
+        if (assignee === null) return
+        measuring.ended(tenant, { agent: assignee, type, outcome, started_at, ended_at: parts.clock.now() })
+      },
+      ended: (tx, row) => followEnd(this.parts, tx, row),
+      runEnded: (run) => this.#runEnded(run),
+      committed: (before, after) => this.#committed(before, after),
+    }
     this.#tally = new Tally(parts.agents)
     this.#background = new Background(parts.logger, 'the task engine failed')
     this.#ailing = new Ailing(parts.clock, this.#background)
-    this.assigning = new Assigning(this.parts, this.#ailing, this.#background)
+    this.assigning = new Assigning({ ...this.parts, settings: this.settings, measuring }, this.#ailing, this.#background)
     this.#sweeping = new Sweeping(this.parts, this.assigning, this.#ailing, this.#background)
     parts.agents.onAvailable(() => this.assigning.kick())
     parts.agents.onEnding((agent) => this.#background.run(takeBack(this.parts, agent)))
@@ -47,6 +68,8 @@ export class Engine {
   async load(): Promise<void> {
     const { agents, database } = this.parts
     await this.#tally.load(database)
+    await this.settings.load(database)
+    await this.assigning.load()
     await enqueueAll(database, this.assigning)
     // Terminations that the last process did not finish.
     for (const agent of agents.registry.all()) {
@@ -83,6 +106,21 @@ export class Engine {
       if (row.state === 'ready') this.assigning.enqueue(row)
     }
     this.assigning.kick()
+  }
+
+  /** Does that in each sweep too. */
+  onSweep(work: (now: number) => Promise<void>): void {
+    this.#sweeping.also(work)
+  }
+
+  /** Calls back with the id of every run that ends; the answer stops that. */
+  onRunEnded(listener: (run: string) => void): () => void {
+    this.#waiters.add(listener)
+    return () => this.#waiters.delete(listener)
+  }
+
+  #runEnded(run: string): void {
+    for (const listener of this.#waiters) listener(run)
   }
 
   #committed(before: TaskRow, after: TaskRow): void {

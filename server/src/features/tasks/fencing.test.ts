@@ -108,6 +108,14 @@ test('every combination of lease, session, role and history is judged the same w
     lease_until: null,
     available_at: null,
     taken_at: null,
+    join_rule: 'all_success',
+    fail_fast: 0,
+    run_paused: 0,
+    retry_of: null,
+    schedule: null,
+    deadline: null,
+    timeout_ms: null,
+    attempt_until: null,
     due_date: null,
     created_at: 0,
     started_at: null,
@@ -115,12 +123,14 @@ test('every combination of lease, session, role and history is judged the same w
     completed_at: null,
     artifacts: '[]',
     metadata: '{}',
+    placement: null,
+    fallback_at: 0,
   }
   const over = { ...row, id: 'tsk_2', state: 'completed' as const }
   await database.transaction(async (tx) => {
     await insertTasks(tx, [row, over])
     const former = { tenant: 1, task: row.id, number: 1, token: 6, agent: 1, assigned_at: 0, started_at: null }
-    await openAttempt(tx, { ...former, ended_at: null, outcome: 'open', error: null })
+    await openAttempt(tx, { ...former, reason: null, card: null })
   })
   const caller = (id: number, role: Caller['role'] = 'agent'): Caller =>
     ({ id, role, tenant: 1, publicId: `p${id}`, name: `n${id}`, kind: role === 'agent' ? 'agent' : 'person' }) as const

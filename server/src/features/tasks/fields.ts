@@ -2,6 +2,7 @@
 import { CadreError, type ParsedInputOf, toPriority } from '@cadre/contract'
 import { serialise } from '../../core/limits.ts'
 import { type MoveParts, requirePresent } from './moves.ts'
+import { placementText } from './placement.ts'
 import type { TaskRow } from './store.ts'
 
 export type Body = ParsedInputOf<'tasks.dag'>['tasks'][number]
@@ -69,6 +70,8 @@ export function newRow(
     schedule: null,
     timeout_ms: input.timeout_ms ?? null,
     attempt_until: null,
+    placement: placementText(parts, context.tenant, context.caller.id, input),
+    fallback_at: 0,
     ...rest,
     deadline: earliest(
       rest.deadline,

@@ -21,12 +21,13 @@ export function standing(rule: JoinRule, open: number, completed: number, failed
 export async function followEnd(parts: MoveParts, tx: WriteTx, ended: TaskRow): Promise<void> {
   if (ended.fail_fast === 1 && ended.run !== null && (ended.state === 'failed' || ended.state === 'rejected'))
     await failFast(parts, tx, ended, ended.run)
-  for (const { task } of await dependentsOf(tx, ended.tenant, ended.id)) {
+  for (const id of await dependentsOf(tx, ended.tenant, ended.id)) {
     // Read now: what happened to another dependent may have ended this one too.
-    const dependent = await getTask(tx, ended.tenant, task)
+    const dependent = await getTask(tx, ended.tenant, id)
     if (dependent && dependent.waiting_for > 0 && !isFinal(dependent.state)) await tellDependent(parts, tx, dependent, ended)
   }
-  if (ended.run !== null) await countEnded(tx, ended, ended.run, parts.clock.now())
+  const { run } = ended
+  if (run !== null) await countEnded(tx, ended, run, parts.clock.now(), () => parts.runEnded(run))
 }
 
 async function tellDependent(parts: MoveParts, tx: WriteTx, dependent: TaskRow, ended: TaskRow): Promise<void> {
@@ -42,7 +43,8 @@ async function tellDependent(parts: MoveParts, tx: WriteTx, dependent: TaskRow, 
   if (!(await saveTask(tx, dependent, next)) || stands !== 'runs' || next.state !== 'pending') return
   if (next.available_at !== null && next.available_at > parts.clock.now())
     await move(parts, tx, next, 'scheduled', 'task.updated', {}, 'waits for its time')
-  else await settleReady(parts, tx, next, next.join_rule === 'any_success' ? 'one it waits for completed' : 'its dependencies ended')
+  else
+    await settleReady(parts, tx, next, next.join_rule === 'any_success' ? 'one it waits for completed' : 'its dependencies ended')
 }
 
 /** The last ones first: a dependent that has ended is not released by what it waited for. */

@@ -144,10 +144,17 @@ verifies(
     }
     assert.deepEqual(waits, [1_000, 2_000, 4_000])
     const task = await read(server, id)
-    assert.deepEqual(task.error, { code: 'max_retries_exceeded', message: 'broken 4', attempts: 4 })
+    const attempted = [1, 2, 3, 4].map((attempt) => ({
+      attempt,
+      agent: 'bob',
+      outcome: 'failed',
+      code: 'io',
+      error: `broken ${attempt}`,
+    }))
+    assert.deepEqual(task.error, { code: 'max_retries_exceeded', message: 'broken 4', attempts: 4, attempted })
     assert.deepEqual(
-      task.attempts.map(({ attempt, outcome, error }) => [attempt, outcome, error]),
-      [1, 2, 3, 4].map((attempt) => [attempt, 'failed', `broken ${attempt}`]),
+      task.attempts.map(({ attempt, outcome, error, wait_ms }) => [attempt, outcome, error, wait_ms]),
+      [1_000, 2_000, 4_000, null].map((wait, index) => [index + 1, 'failed', `broken ${index + 1}`, wait]),
     )
     assert.ok(
       task.attempts.every(
@@ -176,9 +183,10 @@ test('an error that is not worth a retry ends the task at once; a rejection says
     return bob.call<Task>('tasks.fail', { id, lease, error: 'why', ...more })
   }
   const fatal = await attempt({ retryable: false, code: 'bad_input' })
+  const tried = { attempt: 1, agent: 'bob', outcome: 'failed', code: 'bad_input', error: 'why' }
   assert.deepEqual(
     [fatal.state, fatal.status, fatal.error],
-    ['failed', 'failed', { code: 'bad_input', message: 'why', attempts: 1 }],
+    ['failed', 'failed', { code: 'bad_input', message: 'why', attempts: 1, attempted: [tried] }],
   )
   const rejected = await attempt({ retryable: false, code: 'rejected' })
   assert.deepEqual([rejected.state, rejected.status], ['rejected', 'failed'])

@@ -1,15 +1,16 @@
 /** Reading tasks: one, its status, pages of them. */
 import { CadreError, statusOf, taskLifecycle, toPriority } from '@cadre/contract'
 import { iso, isoOrNull } from '../../core/clock.ts'
-import type { Context } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
 import { boundedRows, decodeCursor, pageFrom } from '../../core/paging.ts'
+import { childrenShown } from './children.ts'
+import { decodeCard, viewCard } from './cards.ts'
 import type { Engine } from './engine.ts'
 import { type AttemptRow, type TaskRow, attemptsOf, getTask, listTasks } from './store.ts'
 
 /** Throws `not_found`. */
-export async function findTask(tx: Parameters<typeof getTask>[0], context: Context, id: string): Promise<TaskRow> {
+export async function findTask(tx: Parameters<typeof getTask>[0], context: { tenant: number }, id: string): Promise<TaskRow> {
   const row = await getTask(tx, context.tenant, id)
   if (!row) throw new CadreError('not_found', { entity: 'task', id })
   return row
@@ -54,7 +55,8 @@ export function makeListing(engine: Engine): Pick<Handlers, 'tasks.list' | 'task
     'tasks.get': async (context, input) => {
       const row = await findTask(database, context, input.id)
       const attempts = await attemptsOf(database, context.tenant, input.id)
-      return { ...engine.view(row), attempts: attempts.map((attempt) => toAttempt(attempt, directory)) }
+      const { children, merged_result } = await childrenShown(engine, row)
+      return { ...engine.view(row), attempts: attempts.map((attempt) => toAttempt(attempt, directory)), children, merged_result }
     },
 
     'tasks.status': async (context, input) => {
@@ -76,5 +78,10 @@ function toAttempt(attempt: AttemptRow, directory: Directory) {
     ended_at: isoOrNull(attempt.ended_at),
     outcome: attempt.outcome as 'open',
     error: attempt.error,
+    code: attempt.code,
+    wait_ms: attempt.retry_at === null || attempt.ended_at === null ? null : attempt.retry_at - attempt.ended_at,
+    reason: attempt.reason,
+    decision: attempt.card === null ? null : viewCard(decodeCard(attempt.card), directory),
+    ...(attempt.partial !== null && { partial: JSON.parse(attempt.partial) as unknown }),
   }
 }

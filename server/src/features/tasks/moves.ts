@@ -8,6 +8,9 @@ import type { Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Sessions } from '../../core/sessions.ts'
 import type { Agents } from '../agents/service.ts'
+import { type Card, encodeCard, viewCard } from './cards.ts'
+import { withdrawInputs } from './input-store.ts'
+import type { Strategies } from './strategies.ts'
 import { type TaskRow, endAttempt, openAttempt, saveTask } from './store.ts'
 import { isFinal, isHeld, moved } from './view.ts'
 
@@ -23,6 +26,11 @@ export interface MoveParts {
   leaseMs: number
   /** What else follows from the end of a task, in the same transaction. */
   ended(tx: WriteTx, ended: TaskRow): Promise<void>
+  strategies: Strategies
+  /** An attempt ended: in success, or by its agent's failure. Called after the commit. */
+  attempted(row: TaskRow, outcome: 'completed' | 'failed'): void
+  /** Called after the commit that ended a run. */
+  runEnded(run: string): void
   /** Called after the commit of each change. */
   committed(before: TaskRow, after: TaskRow): void
 }
@@ -56,6 +64,7 @@ export async function move(
   event: string,
   changes: Changes,
   reason: string | null,
+  extra: object = {},
 ): Promise<TaskRow> {
   if (!canMove(taskLifecycle, row.state, to)) throw illegal(row, to)
   const now = parts.clock.now()
@@ -63,8 +72,11 @@ export async function move(
   // An attempt that waits for somebody's input takes no time.
   after.attempt_until = to === 'running' && row.timeout_ms !== null ? now + row.timeout_ms : null
   if (isFinal(to)) Object.assign(after, { completed_at: now, lease_until: null, available_at: null })
-  await save(parts, tx, row, after, event, reason, {})
-  if (isFinal(to)) await parts.ended(tx, after)
+  await save(parts, tx, row, after, event, reason, extra)
+  if (isFinal(to)) {
+    if (row.state === 'input_required') await withdrawInputs(tx, row.tenant, row.id)
+    await parts.ended(tx, after)
+  }
   return after
 }
 
@@ -101,7 +113,14 @@ async function save(
  * Gives the task to the agent. The lease starts now; only a task that names an agent which is away waits for it, and its lease starts
  * when the agent takes it.
  */
-export async function assign(parts: MoveParts, tx: WriteTx, row: TaskRow, agent: number, reason: string): Promise<TaskRow> {
+export async function assign(
+  parts: MoveParts,
+  tx: WriteTx,
+  row: TaskRow,
+  agent: number,
+  reason: string,
+  card?: Card,
+): Promise<TaskRow> {
   const now = parts.clock.now()
   if (isHeld(row.state)) await endAttempt(tx, row, 'reassigned', reason, now)
   const away = parts.sessions.forAgent(agent) === undefined
@@ -118,7 +137,8 @@ export async function assign(parts: MoveParts, tx: WriteTx, row: TaskRow, agent:
     progress: 0,
     progress_note: null,
   }
-  const after = await move(parts, tx, row, 'assigned', 'task.assigned', changes, reason)
+  const extra = card && { decision: viewCard(card, parts.directory) }
+  const after = await move(parts, tx, row, 'assigned', 'task.assigned', changes, reason, extra)
   await openAttempt(tx, {
     tenant: after.tenant,
     task: after.id,
@@ -127,9 +147,8 @@ export async function assign(parts: MoveParts, tx: WriteTx, row: TaskRow, agent:
     agent,
     assigned_at: parts.clock.now(),
     started_at: null,
-    ended_at: null,
-    outcome: 'open',
-    error: null,
+    reason,
+    card: card ? encodeCard(card) : null,
   })
   return after
 }
@@ -138,7 +157,13 @@ export async function assign(parts: MoveParts, tx: WriteTx, row: TaskRow, agent:
  * The task may run: named agents get it at once, others are found by the engine or claim it. A named agent that ended is forgotten. In a
  * run that is paused it waits for the run.
  */
-export async function settleReady(parts: MoveParts, tx: WriteTx, row: TaskRow, reason: string | null): Promise<TaskRow> {
+export async function settleReady(
+  parts: MoveParts,
+  tx: WriteTx,
+  row: TaskRow,
+  reason: string | null,
+  named = 'named in the task',
+): Promise<TaskRow> {
   if (row.run_paused === 1) {
     const changes = { lease_until: null, available_at: null, token: row.token + 1 }
     return move(parts, tx, row, 'paused', 'task.paused', changes, 'its run is paused')
@@ -157,7 +182,7 @@ export async function settleReady(parts: MoveParts, tx: WriteTx, row: TaskRow, r
     },
     reason,
   )
-  return ready.assign_to === null ? ready : assign(parts, tx, ready, ready.assign_to, 'named in the task')
+  return ready.assign_to === null ? ready : assign(parts, tx, ready, ready.assign_to, named)
 }
 
 /** Ends a task that can no longer run, because `blocker` did not complete, and nothing else does in its place. */

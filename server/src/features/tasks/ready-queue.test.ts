@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { ReadyQueue, type Wanted } from './ready-queue.ts'
 
-const wanted = (type: number): Wanted => ({ tenant: 1, type: `t${type}`, capabilities: [] })
+const wanted = (type: number): Wanted => ({ tenant: 1, type: `t${type}`, capabilities: [], strategy: null, affinity: null })
 const place = fc.record({ id: fc.nat({ max: 40 }), type: fc.nat({ max: 3 }), priority: fc.integer({ min: 1, max: 9 }) })
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('add' as const), place }) },

@@ -8,6 +8,10 @@ export interface Wanted {
   type: string | null
   /** Canonical capabilities, sorted. */
   capabilities: readonly string[]
+  /** The strategy it names, or null. */
+  strategy: string | null
+  /** Tasks of one key wait for the same agent, and keep no other from theirs: a group of their own. */
+  affinity: string | null
 }
 
 interface Entry {
@@ -19,6 +23,8 @@ export interface Waiting extends Entry {
   group: Group
   /** Who held it last, so that another may be tried. */
   lastHolder: number | null
+  /** Type of the task. */
+  type: string
   /** When it came in; kept when it changes places. */
   since: number
   alerted: boolean
@@ -41,14 +47,14 @@ export class ReadyQueue {
   }
 
   /** Adds a task, or moves it to another place. */
-  add(wanted: Wanted, priority: number, id: string, lastHolder: number | null = null, since = 0): void {
-    const key = JSON.stringify([wanted.tenant, wanted.type, wanted.capabilities])
+  add(wanted: Wanted, priority: number, id: string, lastHolder: number | null = null, since = 0, type = ''): void {
+    const key = JSON.stringify([wanted.tenant, wanted.type, wanted.capabilities, wanted.strategy, wanted.affinity])
     let group = this.#groups.get(key)
     if (!group) this.#groups.set(key, (group = { wanted, heap: [], waiting: 0 }))
     const known = this.#waiting.get(id)
     if (known?.priority === priority && known.group === group) return
     if (known) known.group.waiting -= 1
-    this.#waiting.set(id, { alerted: false, since, ...known, priority, id, group, lastHolder })
+    this.#waiting.set(id, { alerted: false, since, ...known, priority, id, group, lastHolder, type })
     group.waiting += 1
     push(group.heap, { priority, id })
   }
@@ -83,6 +89,12 @@ export class ReadyQueue {
       else high = middle
     }
     groups.splice(low, 0, group)
+  }
+
+  /** The most urgent of a group, which stays. */
+  peek(group: Group): Waiting | undefined {
+    const head = this.#head(group)
+    return head && this.#waiting.get(head.id)
   }
 
   take(group: Group): Waiting | undefined {

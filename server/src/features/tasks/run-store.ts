@@ -63,12 +63,14 @@ export interface RunFilter {
 }
 
 export const listRuns = (database: Database, filter: RunFilter, limit: number): Promise<RunRow[]> =>
-  database.all<RunRow>(sql`select * from runs ${sql.where([
-    sql`tenant = ${filter.tenant}`,
-    filter.state === undefined ? undefined : sql`state = ${filter.state}`,
-    filter.schedule === undefined ? undefined : sql`schedule = ${filter.schedule}`,
-    filter.before === undefined ? undefined : sql`id < ${filter.before}`,
-  ])} order by id desc limit ${limit}`)
+  database.all<RunRow>(
+    sql`select * from runs ${sql.where([
+      sql`tenant = ${filter.tenant}`,
+      filter.state === undefined ? undefined : sql`state = ${filter.state}`,
+      filter.schedule === undefined ? undefined : sql`schedule = ${filter.schedule}`,
+      filter.before === undefined ? undefined : sql`id < ${filter.before}`,
+    ])} order by id desc limit ${limit}`,
+  )
 
 /** Whether the run was in one of those states, and is now in the other. */
 export const setRunState = async (tx: Tx, row: RunRow, state: RunState, at: number): Promise<boolean> =>
@@ -76,7 +78,7 @@ export const setRunState = async (tx: Tx, row: RunRow, state: RunState, at: numb
     where tenant = ${row.tenant} and id = ${row.id} and state = ${row.state}`)) === 1
 
 /** Counts the end of a task of the run; the last one ends the run, with its event. */
-export async function countEnded(tx: WriteTx, task: TaskRow, id: string, at: number): Promise<void> {
+export async function countEnded(tx: WriteTx, task: TaskRow, id: string, at: number, told: () => void): Promise<void> {
   const is = (...states: readonly string[]) => (states.includes(task.state) ? 1 : 0)
   await tx.run(sql`update runs set open = open - 1, completed = completed + ${is('completed')},
     failed = failed + ${is('failed', 'rejected')}, cancelled = cancelled + ${is('cancelled')}, skipped = skipped + ${is('skipped')},
@@ -84,8 +86,15 @@ export async function countEnded(tx: WriteTx, task: TaskRow, id: string, at: num
   const run = await getRun(tx, task.tenant, id)
   if (!run || run.open > 0 || run.ended_at !== null) return
   const state: RunState =
-    run.state === 'cancelled' ? 'cancelled' : run.failed > 0 ? 'failed' : run.cancelled + run.skipped > 0 ? 'cancelled' : 'completed'
+    run.state === 'cancelled'
+      ? 'cancelled'
+      : run.failed > 0
+        ? 'failed'
+        : run.cancelled + run.skipped > 0
+          ? 'cancelled'
+          : 'completed'
   await tx.run(sql`update runs set state = ${state}, ended_at = ${at} where tenant = ${task.tenant} and id = ${id}`)
+  tx.afterCommit(told)
   tx.emit({ type: 'run.ended', subject: id, data: { run_id: id, name: run.name, from: run.state, to: state, reason: null } })
 }
 
@@ -93,10 +102,10 @@ export async function countEnded(tx: WriteTx, task: TaskRow, id: string, at: num
 export const openTasksOf = (reader: Reader, tenant: number, run: string): Promise<{ id: string }[]> =>
   reader.all(sql`select id from tasks where tenant = ${tenant} and run = ${run} and completed_at is null order by id desc`)
 
-/** Tasks of the run and all below them, by id. */
+/** Tasks of the run and all below them, by id. A cross join keeps the order: the other way round, every child of the store is read. */
 const tree = (tenant: number, run: string): Sql => sql`with recursive tree (id) as (
   select id from tasks where tenant = ${tenant} and run = ${run}
-  union select t.id from tasks t join tree on t.parent = tree.id where t.tenant = ${tenant}) select id from tree`
+  union select t.id from tree cross join tasks t where t.tenant = ${tenant} and t.parent = tree.id) select id from tree`
 
 /** Nothing of the run, and of what is below its tasks, begins from now on; or may again, unless a run below is paused by itself. */
 export const holdBack = (tx: Tx, tenant: number, run: string, held: boolean): Promise<number> =>
@@ -117,11 +126,13 @@ export const nodesAfter = (
   after: string | undefined,
   limit: number,
 ): Promise<TaskRow[]> =>
-  reader.all<TaskRow>(sql`select * from tasks ${sql.where([
-    sql`tenant = ${tenant}`,
-    sql`run = ${run}`,
-    after === undefined ? undefined : sql`id > ${after}`,
-  ])} order by id limit ${limit}`)
+  reader.all<TaskRow>(
+    sql`select * from tasks ${sql.where([
+      sql`tenant = ${tenant}`,
+      sql`run = ${run}`,
+      after === undefined ? undefined : sql`id > ${after}`,
+    ])} order by id limit ${limit}`,
+  )
 
 /** What each agent had of the run and of what is below it, by the last holder of each task. */
 export const workByAgent = (

@@ -59,6 +59,10 @@ export interface TaskRow {
   timeout_ms: number | null
   /** End of the attempt that runs. */
   attempt_until: number | null
+  /** JSON of a `Placement`; never by `saveTask`, as the next. */
+  placement: string | null
+  /** Which of its fallbacks was tried last, from 1. */
+  fallback_at: number
 }
 
 export interface AttemptRow {
@@ -72,6 +76,15 @@ export interface AttemptRow {
   ended_at: number | null
   outcome: string
   error: string | null
+  /** Why this agent. */
+  reason: string | null
+  /** A `Card`, encoded. */
+  card: string | null
+  code: string | null
+  /** When the next attempt was to be made, where a wait followed. */
+  retry_at: number | null
+  /** JSON of what a failed attempt got done. */
+  partial: string | null
 }
 
 const columns = [
@@ -121,6 +134,7 @@ const columns = [
   'deadline',
   'timeout_ms',
   'attempt_until',
+  'placement',
 ] as const satisfies readonly (keyof TaskRow)[]
 
 const insertTask = `insert into tasks (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`
@@ -221,13 +235,16 @@ export const openTasks = (reader: Reader, tenant: number, limit: number): Promis
     and agent_type is null and capabilities = '[]' order by priority, id limit ${limit}`)
 
 /** What the queue of the engine has to know about a ready task. */
-export type ReadyRow = Pick<TaskRow, 'tenant' | 'id' | 'priority' | 'agent_type' | 'capabilities' | 'assign_to' | 'assignee'>
+export type ReadyRow = Pick<
+  TaskRow,
+  'tenant' | 'id' | 'priority' | 'type' | 'agent_type' | 'capabilities' | 'assign_to' | 'assignee' | 'placement' | 'fallback_at'
+>
 export type ReadyPlace = Pick<TaskRow, 'tenant' | 'priority' | 'id'>
 export const beforeAllReady: ReadyPlace = { tenant: 0, priority: 0, id: '' }
 
 /** Everything ready, one page after another in the order of the index. */
 export const readyAfter = (reader: Reader, { tenant, priority, id }: ReadyPlace, limit: number): Promise<ReadyRow[]> =>
-  reader.all<ReadyRow>(sql`select tenant, id, priority, agent_type, capabilities, assign_to, assignee from tasks
+  reader.all<ReadyRow>(sql`select tenant, id, priority, type, agent_type, capabilities, assign_to, assignee, placement, fallback_at from tasks
     where state = 'ready' and (tenant, priority, id) > (${tenant}, ${priority}, ${id}) order by tenant, priority, id limit ${limit}`)
 
 export const overdueLeases = (reader: Reader, now: number, limit: number): Promise<TaskRow[]> =>
@@ -240,14 +257,25 @@ export const dueToWake = (reader: Reader, now: number, limit: number): Promise<T
     sql`select * from tasks where state = 'scheduled' and available_at <= ${now} order by available_at limit ${limit}`,
   )
 
-/** Tasks an agent holds: assigned, running or waiting for input. */
+/** Tasks an agent holds. The longer list of states is the one of the index. */
 export const heldBy = (reader: Reader, tenant: number, agent: number): Promise<TaskRow[]> =>
   reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and assignee = ${agent}
-    and state in ('assigned', 'running', 'input_required', 'auth_required') order by priority, id limit 1000`)
+    and state in ('assigned', 'running', 'input_required', 'auth_required') and state in ('assigned', 'running')
+    order by priority, id limit 1000`)
+
+/** Tasks that wait, since before `before`, for an agent that was named and has not taken them; on from one place in that order. */
+export const untaken = (
+  reader: Reader,
+  after: Pick<TaskRow, 'updated_at' | 'id'>,
+  before: number,
+  limit: number,
+): Promise<TaskRow[]> =>
+  reader.all<TaskRow>(sql`select * from tasks where state = 'assigned' and lease_until is null and updated_at < ${before}
+    and (updated_at, id) > (${after.updated_at}, ${after.id}) order by updated_at, id limit ${limit}`)
 
 export const loadsByAgent = (reader: Reader): Promise<{ assignee: number; count: number }[]> =>
   reader.all(sql`select assignee, count(*) as count from tasks
-    where assignee is not null and state in ('assigned', 'running', 'input_required', 'auth_required') group by assignee`)
+    where assignee is not null and state in ('assigned', 'running') group by assignee`)
 
 export async function renewLease(
   tx: Tx,
@@ -259,21 +287,29 @@ export async function renewLease(
 ): Promise<boolean> {
   return (
     (await tx.run(sql`update tasks set lease_until = ${until} where tenant = ${tenant} and id = ${id} and token = ${token}
-      and assignee = ${agent} and state in ('assigned', 'running', 'input_required', 'auth_required')`)) === 1
+      and assignee = ${agent} and state in ('assigned', 'running')`)) === 1
   )
 }
 
-/** Of a graph: in the order in which they were made. */
-export const dependentsOf = (reader: Reader, tenant: number, id: string): Promise<{ task: string }[]> =>
-  reader.all(sql`select task from task_dependencies where tenant = ${tenant} and depends_on = ${id} order by task`)
+/** In the order in which they were made. */
+export const dependentsOf = async (reader: Reader, tenant: number, id: string): Promise<string[]> =>
+  (
+    await reader.all<{ task: string }>(
+      sql`select task from task_dependencies where tenant = ${tenant} and depends_on = ${id} order by task`,
+    )
+  ).map((row) => row.task)
 
 export const childrenOf = (reader: Reader, tenant: number, id: string): Promise<TaskRow[]> =>
   reader.all<TaskRow>(sql`select * from tasks where tenant = ${tenant} and parent = ${id}
     and state not in ('completed', 'failed', 'cancelled', 'rejected', 'skipped')`)
 
-export async function openAttempt(tx: Tx, row: AttemptRow): Promise<void> {
-  await tx.run(sql`insert into task_attempts (tenant, task, number, token, agent, assigned_at, started_at, ended_at, outcome, error)
-    values (${row.tenant}, ${row.task}, ${row.number}, ${row.token}, ${row.agent}, ${row.assigned_at}, ${row.started_at}, null, 'open', null)`)
+export async function openAttempt(
+  tx: Tx,
+  row: Omit<AttemptRow, 'ended_at' | 'outcome' | 'error' | 'code' | 'retry_at' | 'partial'>,
+): Promise<void> {
+  await tx.run(sql`insert into task_attempts (tenant, task, number, token, agent, assigned_at, started_at, outcome, reason, card)
+    values (${row.tenant}, ${row.task}, ${row.number}, ${row.token}, ${row.agent}, ${row.assigned_at}, ${row.started_at}, 'open',
+      ${row.reason}, ${row.card})`)
 }
 
 export async function startAttempt(tx: Tx, task: TaskRow, at: number): Promise<void> {
@@ -285,6 +321,22 @@ export async function startAttempt(tx: Tx, task: TaskRow, at: number): Promise<v
 export async function endAttempt(tx: Tx, task: TaskRow, outcome: string, error: string | null, at: number): Promise<void> {
   await tx.run(sql`update task_attempts set ended_at = ${at}, outcome = ${outcome}, error = ${error}
     where tenant = ${task.tenant} and task = ${task.id} and token = ${task.token} and outcome = 'open'`)
+}
+
+/** What more there is to say of an attempt that failed. */
+export async function noteFailure(
+  tx: Tx,
+  task: TaskRow,
+  failed: Pick<AttemptRow, 'code' | 'retry_at' | 'partial'>,
+): Promise<void> {
+  await tx.run(sql`update task_attempts set code = ${failed.code}, retry_at = ${failed.retry_at}, partial = ${failed.partial}
+    where tenant = ${task.tenant} and task = ${task.id} and token = ${task.token}`)
+}
+
+/** Whom the task asks for from now on; the move that follows checks that it is the same task still. */
+export async function retarget(tx: Tx, task: TaskRow): Promise<void> {
+  await tx.run(sql`update tasks set placement = ${task.placement}, fallback_at = ${task.fallback_at}, agent_type = ${task.agent_type},
+    capabilities = ${task.capabilities} where tenant = ${task.tenant} and id = ${task.id}`)
 }
 
 export const attemptsOf = (reader: Reader, tenant: number, id: string): Promise<AttemptRow[]> =>
@@ -300,6 +352,6 @@ export const countByState = (reader: Reader): Promise<{ tenant: number; state: T
 /** Whether the log has said already that nobody can do this task, since it became ready. */
 export async function wasAlerted(reader: Reader, tenant: number, id: string): Promise<boolean> {
   const last = await reader.get<{ type: string }>(sql`select type from log where tenant = ${tenant} and task = ${id}
-    and type in ('task.created', 'task.ready', 'task.released', 'task.unassignable') order by seq desc limit 1`)
+    and type in ('task.created', 'task.ready', 'task.released', 'task.assigned', 'task.unassignable') order by seq desc limit 1`)
   return last?.type === 'task.unassignable'
 }

@@ -20,6 +20,9 @@ export interface Able {
   readonly type_key: string
   readonly capabilityKeys: ReadonlySet<string>
   readonly connected: boolean
+  /** Tasks it takes at once, and has now. */
+  readonly concurrency: number
+  readonly load: number
 }
 
 /** How an agent did at tasks of one type, the recent counting more. */
@@ -69,7 +72,7 @@ export function skill(agent: Able, ask: Ask): number {
 }
 
 /** Measured success, 1 while nothing is known; two successes are taken for granted, so that one bad start ends nobody. */
-export function success(measured: Measured | undefined): number {
+function success(measured: Measured | undefined): number {
   return measured === undefined ? 1 : (measured.successes + 2) / (measured.successes + measured.failures + 2)
 }
 

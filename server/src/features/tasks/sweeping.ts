@@ -5,6 +5,7 @@ import type { Ailing } from './ailing.ts'
 import type { Assigning } from './assigning.ts'
 import { expire } from './attempts.ts'
 import type { Background } from '../../core/background.ts'
+import { endLongAttempt, endOverdue, pastAttempt, pastDeadline } from './deadlines.ts'
 import { type WritingParts, settleReady } from './moves.ts'
 import {
   type ReadyPlace,
@@ -49,6 +50,7 @@ export class Sweeping {
   #rescanFrom: ReadyPlace = beforeAllReady
   #alertAt: number
   #closed = false
+  #also: ((now: number) => Promise<void>) | undefined
   #cancelNext: () => void
 
   constructor(parts: SweepingParts, assigning: Assigning, ailing: Ailing, background: Background) {
@@ -59,6 +61,11 @@ export class Sweeping {
     this.#rescanAt = parts.clock.now() + rescanMs
     this.#alertAt = parts.clock.now() + alertEveryMs
     this.#cancelNext = parts.clock.after(sweepMs, () => this.#next())
+  }
+
+  /** What else is looked for in each sweep. */
+  also(work: (now: number) => Promise<void>): void {
+    this.#also = work
   }
 
   close(): void {
@@ -78,7 +85,11 @@ export class Sweeping {
     const limit = batchSize + this.#ailing.size
     const overdue = await overdueLeases(parts.database, now, limit)
     const due = await dueToWake(parts.database, now, limit)
+    const late = await pastDeadline(parts.database, now, limit)
+    const long = await pastAttempt(parts.database, now, limit)
     await Promise.all([
+      ...late.map((stale) => this.#moveAlone(stale, (tx, row) => endOverdue(parts, tx, row, now))),
+      ...long.map((stale) => this.#moveAlone(stale, (tx, row) => endLongAttempt(parts, tx, row, now))),
       ...overdue.map((stale) =>
         this.#moveAlone(stale, async (tx, row) => {
           if (isHeld(row.state) && row.lease_until !== null && row.lease_until <= now) await expire(parts, tx, row)
@@ -96,6 +107,7 @@ export class Sweeping {
       this.#alertAt = now + alertEveryMs
       await this.#assigning.alert(now)
     }
+    await this.#also?.(now)
   }
 
   /** In a transaction of its own, so that a task that cannot be moved stops no other; these transactions share their commit. */

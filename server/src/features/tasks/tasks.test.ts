@@ -41,7 +41,7 @@ verifies(
     const { receipt, ...task } = answer.body
     assert.deepEqual([receipt.id, receipt.duplicate], [task.id, false])
     const read = await server.call<Detail>('GET', `/tasks/${task.id}`)
-    assert.deepEqual(read, { ...task, attempts: [] })
+    assert.deepEqual(read, { ...task, attempts: [], children: [], merged_result: null })
     for (const [field, value] of Object.entries(given)) assert.deepEqual(task[field as keyof typeof task], value, field)
     const { task_id, state, status, creator, assigned_to, result, error, progress, attempt, created_at } = read
     assert.deepEqual(
@@ -160,6 +160,7 @@ verifies('TSK-18', 'who held a task, from when to when', async (t) => {
   await bob.call('tasks.complete', { id, lease: second.data.lease })
   const { attempts } = await read(server, id)
   const at = (seconds: number) => `2026-01-01T00:00:0${seconds}.000Z`
+  const unsaid = { code: null, decision: null, wait_ms: null }
   assert.deepEqual(
     attempts.map((attempt) => {
       const { agent_id: _, ...rest } = attempt
@@ -174,8 +175,20 @@ verifies('TSK-18', 'who held a task, from when to when', async (t) => {
         ended_at: at(2),
         outcome: 'reassigned',
         error: 'ada is wanted elsewhere',
+        reason: 'assigned by operator',
+        ...unsaid,
       },
-      { attempt: 2, agent: 'bob', assigned_at: at(2), started_at: at(3), ended_at: at(3), outcome: 'completed', error: null },
+      {
+        attempt: 2,
+        agent: 'bob',
+        assigned_at: at(2),
+        started_at: at(3),
+        ended_at: at(3),
+        outcome: 'completed',
+        error: null,
+        reason: 'ada is wanted elsewhere',
+        ...unsaid,
+      },
     ],
   )
   await assert.rejects(

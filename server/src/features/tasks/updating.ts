@@ -8,6 +8,8 @@ import { holds, requireEditor, requireHolder } from './fencing.ts'
 import { changesOf, resultText } from './fields.ts'
 import { findTask } from './listing.ts'
 import { type MoveParts, amend, assign, illegal, requirePresent } from './moves.ts'
+import { requireRunning } from './stopping.ts'
+import { requireDelegation } from './placement.ts'
 import type { TaskRow } from './store.ts'
 import { isFinal, isHeld } from './view.ts'
 import { takenByOperator } from './working.ts'
@@ -32,9 +34,11 @@ export function makeUpdating(engine: Engine): Pick<Handlers, 'tasks.update' | 't
       const { row, receipt, already } = await context.write(async (tx) => {
         const before = await findTask(tx, context, input.id)
         requireEditor(context, before, 'assigns')
+        requireDelegation(parts, context.caller.id, agent.id)
         if (before.assignee === agent.id && isHeld(before.state)) return { id: before.id, row: before, already: true }
         if (isFinal(before.state) || before.state === 'paused') throw illegal(before, 'assigned')
         requirePresent(parts, agent.id)
+        requireRunning(before)
         const named = { ...before, assign_to: agent.id }
         // A task whose dependencies are open keeps the name and is assigned when they have completed.
         const row =
@@ -97,6 +101,8 @@ async function moveTo(
       code: wanted === 'rejected' ? 'rejected' : 'task_error',
       message: input.error ?? input.note ?? 'reported as failed',
       retryable: false,
+      // Who runs the place says how it ends.
+      isLast: context.caller.role !== 'agent',
     })
   }
   if ((wanted === 'pending' || wanted === 'ready') && isHeld(row.state))

@@ -2,9 +2,11 @@
 import { type JoinRule, type Task, type TaskState, statusOf, taskLifecycle } from '@cadre/contract'
 import { iso, isoOrNull } from '../../core/clock.ts'
 import type { Directory } from '../../core/directory.ts'
+import { viewPlacement } from './placement.ts'
 import type { TaskRow } from './store.ts'
 
-const held: readonly TaskState[] = ['assigned', 'running', 'input_required', 'auth_required']
+/** Under a lease. A task that waits for an answer is nobody's until it is answered. */
+const held: readonly TaskState[] = ['assigned', 'running']
 export const isHeld = (state: TaskState): boolean => held.includes(state)
 export const isFinal = (state: TaskState): boolean => taskLifecycle.terminal.includes(state)
 
@@ -55,8 +57,14 @@ export function toTask(row: TaskRow, directory: Directory): Task {
     completed_at: isoOrNull(row.completed_at),
     artifacts: parse(row.artifacts),
     metadata: parse(row.metadata),
+    ...(row.placement !== null && viewPlacement(row)),
+    ...(isPartial(row) && { partial: true }),
   }
 }
+
+/** It completed without all that it was to bring, or failed with what an attempt got done. */
+const isPartial = ({ state, error, result }: TaskRow): boolean =>
+  error !== null && (state === 'completed' || (state === 'failed' && result !== 'null'))
 
 /** Data of the task events. */
 export function moved(before: TaskRow | null, after: TaskRow, directory: Directory, reason: string | null) {

@@ -51,7 +51,8 @@ export function makeWorking(engine: Engine): Pick<Handlers, Names> {
           return { id: before.id, row: before, already: true }
         requireHolder(parts, before, input.lease, context)
         const taken = await takenByOperator(parts, tx, context, before)
-        const row = await complete(parts, tx, taken, result, input.artifacts ?? [])
+        const missing = input.errors ?? (input.partial === true ? [] : undefined)
+        const row = await complete(parts, tx, taken, result, input.artifacts ?? [], missing)
         return { id: row.id, row, already: false }
       })
       return { ...engine.view(row), receipt, ...(already && { already }) }
@@ -65,6 +66,7 @@ export function makeWorking(engine: Engine): Pick<Handlers, Names> {
           message: input.error,
           retryable: input.retryable,
           afterMs: input.retry_after_ms,
+          partial: input.partial === undefined ? undefined : resultText(input.partial),
         })
       }),
 

@@ -4,12 +4,12 @@
  * the same key never has its effect twice.
  */
 import { CadreError, type Receipt } from '@cadre/contract'
-import { z } from 'zod'
 import { canonicalJson } from '../../core/canonical.ts'
 import { type Clock, iso, isoOrNull } from '../../core/clock.ts'
 import type { Caller, Context, WriteTx } from '../../core/context.ts'
 import type { Directory } from '../../core/directory.ts'
 import type { Handlers } from '../../core/invoke.ts'
+import { readSchema, requireFit } from '../../core/json-schema.ts'
 import { serialise } from '../../core/limits.ts'
 import { decodeCursor, toPage } from '../../core/paging.ts'
 import type { Sessions } from '../../core/sessions.ts'
@@ -46,12 +46,24 @@ export interface ToolsParts {
     task: string | undefined
     known: () => Promise<boolean>
   }) => Promise<void>
+  /** The task waits for a person to say what came of the call; answers the question, where it could be asked. */
+  askOutcome: (context: Context, call: { task: string; lease: string; tool: string; key: string }) => Promise<string | undefined>
+}
+
+/** What a person said of a call whose end nobody saw. */
+export interface CallOutcome {
+  tool: string
+  key: string
+  happened: boolean
+  result: unknown
 }
 
 type Names = 'tools.register' | 'tools.list' | 'tools.grant' | 'tools.revoke' | 'tools.call' | 'tools.calls' | 'tools.result'
 
 export interface Tools {
   handlers: Pick<Handlers, Names>
+  /** A call that was said to have happened is answered from the ledger from now on; one that did not may run again. */
+  settle(tx: WriteTx, tenant: number, outcome: CallOutcome): Promise<void>
 }
 
 type Ended = { result: unknown } | { error: string } | { lost: string }
@@ -264,7 +276,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
     'tools.register': async (context, input) => {
       if (context.caller.kind !== 'agent')
         throw new CadreError('forbidden', { reason: 'Register as an agent first: whoever offers a tool executes its calls.' })
-      argumentSchema(input.input_schema)
+      readSchema(input.input_schema, 'input_schema')
       const answer = await context.write(async (tx) => {
         const prior = await getTool(tx, context.tenant, input.name)
         if (prior) requireOwner(context, prior)
@@ -334,7 +346,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
       const tool = await find(database, context, input.name)
       // The right to call comes before a look at what is called with.
       await requireGrant(database, context, tool)
-      checkArguments(tool, input.arguments)
+      requireFit(JSON.parse(tool.input_schema) as Record<string, unknown>, 'arguments', input.arguments)
       const key = input.key ?? context.idempotencyKey ?? parts.newId('key')
       const text = serialise(input.arguments, 'arguments', maxResultBytes)
       await parts.checkCall({
@@ -345,6 +357,12 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
         task: input.task_id,
         known: async () => (await getCall(database, context.tenant, tool.name, key)) !== undefined,
       })
+      const unknown = async () => {
+        const { task_id: task, lease } = input
+        const named = task === undefined || lease === undefined ? undefined : { task, lease, tool: tool.name, key }
+        const request_id = named && (await parts.askOutcome(context, named))
+        return new CadreError('outcome_unknown', { tool: tool.name, key, ...(request_id !== undefined && { request_id }) })
+      }
       const slot = JSON.stringify([context.tenant, tool.name, key])
       const inFlight = running.get(slot)
       // Taken before anything is awaited: a second call of the same turn finds it and waits with the first.
@@ -360,7 +378,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
           { key, arguments: text, task: input.task_id, lease: input.lease },
           inFlight !== undefined,
         )
-        if (claimed.unknown) throw new CadreError('outcome_unknown', { tool: tool.name, key })
+        if (claimed.unknown) throw await unknown()
         const call = inFlight
           ? await inFlight
           : claimed.recall
@@ -369,7 +387,7 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
         own?.resolve(call)
         if (call.state === 'failed')
           throw new CadreError('tool_failed', { reason: call.error ?? 'unknown', tool: tool.name, key })
-        if (call.state === 'unknown') throw new CadreError('outcome_unknown', { tool: tool.name, key })
+        if (call.state === 'unknown') throw await unknown()
         return viewCall({ ...call, attempts: Math.max(call.attempts, claimed.row.attempts) })
       } catch (error) {
         own?.reject(error)
@@ -397,50 +415,16 @@ export async function makeTools(parts: ToolsParts): Promise<Tools> {
       return { accepted: true }
     },
   }
-  return { handlers }
-}
-
-/**
- * A tool may declare its arguments as JSON Schema; an unreadable schema is refused when it is registered, and so is one with regular
- * expressions: an agent's `^(a+)+$` held the whole process for half a minute over 29 letters.
- */
-function argumentSchema(schema: Record<string, unknown>): z.ZodType | undefined {
-  if (Object.keys(schema).length === 0) return undefined
-  if (hasPattern(schema)) {
-    throw new CadreError(
-      'invalid_request',
-      {},
-      { fields: [{ pointer: '/input_schema', detail: 'Schemas may not use pattern, patternProperties or propertyNames.' }] },
-    )
+  async function settle(tx: WriteTx, tenant: number, { tool, key, happened, result }: CallOutcome): Promise<void> {
+    const call = await getCall(tx, tenant, tool, key)
+    if (call?.state !== 'unknown') return
+    const state = happened ? 'succeeded' : 'failed'
+    const text = serialise(happened ? (result ?? null) : null, 'result', maxResultBytes)
+    const error = happened ? null : 'it did not happen, a person said'
+    const settled: CallRow = { ...call, state, result: text, error, ended_at: clock.now() }
+    await saveCall(tx, settled)
+    called(tx, settled, state)
   }
-  try {
-    return z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0])
-  } catch (cause) {
-    throw new CadreError(
-      'invalid_request',
-      {},
-      { cause, fields: [{ pointer: '/input_schema', detail: 'Give a JSON Schema of the arguments.' }] },
-    )
-  }
-}
 
-function hasPattern(node: unknown): boolean {
-  if (typeof node !== 'object' || node === null) return false
-  if (Array.isArray(node)) return node.some(hasPattern)
-  const { properties, $defs, definitions, ...rest } = node as Record<string, unknown>
-  if ('pattern' in rest || 'patternProperties' in rest || 'propertyNames' in rest) return true
-  // Under these the keys are names of the tool's own, and `pattern` is as good a name as any.
-  const named = [properties, $defs, definitions].flatMap((group) =>
-    typeof group === 'object' && group !== null ? Object.values(group) : [],
-  )
-  return [...named, ...Object.values(rest)].some(hasPattern)
-}
-
-function checkArguments(tool: ToolRow, given: Record<string, unknown>): void {
-  const outcome = argumentSchema(JSON.parse(tool.input_schema) as Record<string, unknown>)?.safeParse(given)
-  if (!outcome || outcome.success) return
-  const fields = outcome.error.issues
-    .slice(0, 20)
-    .map((issue) => ({ pointer: `/arguments/${issue.path.join('/')}`, detail: issue.message }))
-  throw new CadreError('invalid_request', {}, { fields })
+  return { handlers, settle }
 }

@@ -14,6 +14,11 @@ export const graphs = (_dialect: Dialect): readonly string[] => [
   `create index tasks_deadline on tasks (deadline, id) where deadline is not null and completed_at is null`,
   `create index tasks_attempt on tasks (attempt_until) where attempt_until is not null`,
 
+  // With the task in it: without, SQLite asked who waits for a task of the key that begins with the tenant, and walked all of 10,000
+  // dependencies for each of 10,000 tasks that ended (9.7 s in all, now less than 25 ms).
+  `drop index task_dependents`,
+  `create index task_dependents on task_dependencies (tenant, depends_on, task)`,
+
   // What is open is counted in the transaction that ends a task, so that the last one ends the run.
   `create table runs (
      tenant integer not null, id text not null, name text not null, creator integer not null, parent text, schedule text,

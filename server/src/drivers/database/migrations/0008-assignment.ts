@@ -13,6 +13,8 @@ export const assignment = (_dialect: Dialect): readonly string[] => [
   `alter table task_attempts add column partial text`,
   `alter table agents add column allow_delegation integer not null default 1`,
   `alter table agents add column fallback text not null default '[]'`,
+  // Assigned by name, and not taken: the agent is away.
+  `create index tasks_untaken on tasks (updated_at, id) where state = 'assigned' and lease_until is null`,
   `create table assignment_settings (tenant integer not null primary key, strategy text not null, updated_by integer not null, updated_at integer not null)`,
   `create table task_affinities (tenant integer not null, key text not null, agent integer not null, bound_at integer not null, primary key (tenant, key))`,
 ]

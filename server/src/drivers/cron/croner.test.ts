@@ -1,0 +1,4 @@
+import { cronSuite } from './cron.suite.ts'
+import { readCron } from './croner.ts'
+
+cronSuite('croner', readCron)
