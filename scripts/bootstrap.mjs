@@ -33,6 +33,7 @@ const commands = {
   test: { file: 'scripts/test.ts', build: true },
   'test:full': { file: 'scripts/test.ts', build: true, env: { CADRE_TEST_FULL: '1' } },
   bench: { file: 'bench/run.ts', build: true },
+  replay: { file: 'scripts/replay.ts' },
   check: { file: 'scripts/check.ts' },
   build: { file: 'scripts/build.ts' },
   requirements: { file: 'scripts/requirements.ts' },

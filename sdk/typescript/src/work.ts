@@ -168,7 +168,7 @@ export class Work {
   ending(): Pick<Tasks, 'complete' | 'fail'> {
     const end = async (name: 'tasks.complete' | 'tasks.fail', id: string, fields: object, options?: CallOptions) => {
       const held = [...this.#held.values()].find((each) => each.task.id === id && !each.over)
-      await this.#parts.call(name, { id, lease: held?.task.lease, ...fields } as never, options)
+      await this.#parts.call(name, { id, lease: held?.task.lease, ...fields }, options)
       if (held) this.#drop(held)
     }
     return {

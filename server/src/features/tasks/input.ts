@@ -29,7 +29,7 @@ export interface InputParts {
 }
 
 /** A call of a tool under a lease, whose end nobody saw. */
-export interface UnknownCall {
+interface UnknownCall {
   task: string
   lease: string
   tool: string

@@ -25,7 +25,7 @@ export interface ResultStore {
   read: (tenant: number, artifact: string) => Promise<string>
 }
 
-export const maxStepResultBytes = 1024 * 1024
+const maxStepResultBytes = 1024 * 1024
 /** Larger results are artifacts: the same bytes are stored once, and the journal holds a reference. */
 const maxInlineBytes = 64 * 1024
 const maxSteps = 10_000
