@@ -124,7 +124,7 @@ export const assignmentEvents = {
     name: 'assignment.configured',
     schema_version: 1,
     summary: 'The strategy for tasks that name none was changed',
-    topic: 'agent.tasks',
+    topic: 'system.events',
     data: z.object({ from: z.string(), to: z.string() }),
   }),
 } as const

@@ -24,7 +24,7 @@ export const eventTopics = Object.freeze({
   'agent.tasks': spec({
     summary: 'Tasks are made, assigned, worked on and end',
     partitions: 6,
-    keys: ['task_id', 'run_id'],
+    keys: ['task_id', 'run_id', 'schedule_id'],
     inside: [],
   }),
   'agent.communication': spec({
