@@ -6,7 +6,7 @@
  */
 import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
 
-const fewRows = 20
+const fewRows = 40
 /** Written ahead, because a sync of a file that grows also writes its new length: 300 us where one that does not takes 130. */
 const logBytes = 4 * 1024 * 1024
 
