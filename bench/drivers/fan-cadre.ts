@@ -59,7 +59,7 @@ const agents = (mode: string, more: object): FanVoice => ({
 const voices: Readonly<Record<string, () => FanVoice>> = {
   plain: () => agents('plain', {}),
   leased: () => ({
-    ...agents('leased', { credits, short: true }),
+    ...agents('leased', { credits, short: true, presence: false }),
     answer: (frame, deliveries) => `{"type":"flow","ack":${lastNumber(frame)},"credits":${deliveries}}`,
   }),
   watch: () => ({
